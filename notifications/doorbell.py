@@ -1,0 +1,130 @@
+"""Wake-ups through PostgreSQL's NOTIFY: a hint that something is there, never the thing itself.
+
+`ring` sends after commit, from a thread and a connection of its own, at most once per 50 ms per channel and process:
+the first at once, and one after the last. NOTIFY holds a lock of the whole instance until its transaction commits,
+so it must never ride in a business transaction. A ring may be lost; every reader polls as well.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+import threading
+from time import monotonic
+from typing import Any
+
+import psycopg
+from django.db import transaction
+
+from notifications import pg
+from notifications.listener import Listener
+
+__all__ = ["INTERVAL", "Bell", "Listener", "close", "ring"]
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 0.05
+"""Seconds between two rings of one channel by one process."""
+_IDLE = 30.0
+_CHANNEL = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+class Bell:
+    """The sending side of one process: pending channels, the time each last rang, a thread that sends."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._pending: set[str] = set()
+        self._rang: dict[str, float] = {}
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def ring(self, channel: str) -> None:
+        """Ask for one NOTIFY. Returns at once and never fails: who misses a ring finds the rows by polling."""
+        if _CHANNEL.fullmatch(channel) is None:
+            raise ValueError(f"{channel!r} is not a channel.")
+        with self._wake:
+            self._pending.add(channel)
+            if self._thread is None:
+                self._closing = False
+                self._thread = threading.Thread(target=self._run, name="opsched-doorbell", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Send what is pending, then end the thread and its connection. Idempotent; a later ring starts anew."""
+        with self._wake:
+            thread, self._closing = self._thread, True
+            self._wake.notify()
+        if thread is not None:
+            thread.join(timeout)
+
+    def _run(self) -> None:
+        while (due := self._wait()) is not None:
+            self._send(due)
+        self._disconnect()
+
+    def _wait(self) -> list[str] | None:
+        """Channels to ring now; None to end. Ends by itself when idle, so that no connection is held for nothing."""
+        with self._wake:
+            idle_at = monotonic() + _IDLE
+            while True:
+                now = monotonic()
+                due = [c for c in self._pending if self._closing or now >= self._rang.get(c, 0.0) + INTERVAL]
+                if due:
+                    self._pending.difference_update(due)
+                    self._rang.update(dict.fromkeys(due, now))
+                    return due
+                if self._closing or (not self._pending and now >= idle_at):
+                    self._thread = None
+                    return None
+                next_at = min((self._rang[c] + INTERVAL for c in self._pending), default=idle_at)
+                self._wake.wait(next_at - now)
+
+    def _send(self, channels: list[str]) -> None:
+        for attempt in (1, 2):
+            try:
+                if self._connection is None:
+                    self._connection = pg.connect(name="opsched doorbell")
+                self._connection.execute("SELECT pg_notify(c, '') FROM unnest(%s::text[]) AS c", [channels])
+                return
+            except psycopg.Error as problem:
+                self._disconnect()
+                if attempt == 2:
+                    log.warning(
+                        "The doorbell could not ring (%s); readers find the rows by polling.", problem
+                    )
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+_bell = Bell()
+
+
+def ring(channel: str) -> None:
+    """Wake whoever listens to `channel`: after commit when Django's connection is in a transaction, else now."""
+    if transaction.get_connection().in_atomic_block:
+        transaction.on_commit(lambda: _bell.ring(channel))
+    else:
+        _bell.ring(channel)
+
+
+def close() -> None:
+    """Send what is pending and give the connection back, e.g. before a test database is dropped."""
+    _bell.close()
+
+
+def _forked() -> None:
+    """A child has neither the thread nor a right to the parent's connection; psycopg leaves that one alone."""
+    global _bell
+    _bell = Bell()
+
+
+atexit.register(close)
+os.register_at_fork(after_in_child=_forked)
