@@ -1,0 +1,130 @@
+"""A process's own side of the embedded database: hold the users' lock, and have a guardian that runs the server.
+
+`ensure()` is called before every new connection, so its usual round is three system calls. It never waits for
+anything but a start or a stop that is under way.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from opsched.embedded.errors import DatabaseUnavailable
+from opsched.embedded.layout import Layout
+from opsched.embedded.locks import Lock
+
+__all__ = ["ensure", "release"]
+
+_START_SECONDS = 330.0
+_held: dict[Path, Lock] = {}
+_mutex = threading.RLock()
+
+
+def ensure(layout: Layout, *, temporary: bool = False) -> None:
+    """Be a user of this database, and have it running. Raises DatabaseUnavailable with one sentence.
+
+    temporary: the folder is deleted when the last user is gone.
+    """
+    with _mutex:
+        try:
+            _become_user(layout)
+            if not _guarded(layout):
+                _start(layout, temporary=temporary)
+        except OSError as error:
+            raise DatabaseUnavailable(
+                f"The data folder {layout.root} cannot be used ({error.strerror}): make it writable for this user, "
+                "free some space, or set OPSCHED_DATA to another folder."
+            ) from error
+
+
+def release(layout: Layout, *, wait: float = 0.0) -> None:
+    """Stop being a user. With `wait`, return when the server has ended or that many seconds are over."""
+    with _mutex:
+        lock = _held.pop(layout.root, None)
+        if lock is not None:
+            lock.close()
+    if wait and layout.guard.exists():
+        gone = Lock.wait(layout.guard, shared=True, timeout=wait)
+        if gone is not None:
+            gone.close()
+
+
+def _become_user(layout: Layout) -> None:
+    if layout.root in _held:
+        return
+    if sys.platform == "win32":
+        raise DatabaseUnavailable("The embedded database does not run on Windows: set DATABASE_URL.")
+    layout.root.mkdir(parents=True, exist_ok=True)
+    # Not at once when a guardian is stopping the server: it ends first, then we begin anew.
+    lock = Lock.wait(layout.users, shared=True, timeout=30.0)
+    if lock is None:
+        raise DatabaseUnavailable(f"The database in {layout.root} does not stop: end its postgres processes.")
+    _held[layout.root] = lock
+
+
+def _guarded(layout: Layout) -> bool:
+    probe = Lock.attempt(layout.guard, shared=True)
+    if probe is None:
+        return layout.socket.exists() or _starting(layout)
+    probe.close()
+    return False
+
+
+def _starting(layout: Layout) -> bool:
+    # A guardian without a socket is starting (or restarting) its server: its starter holds the start lock.
+    turn = Lock.wait(layout.start, shared=False, timeout=_START_SECONDS)
+    if turn is not None:
+        turn.close()
+    probe = Lock.attempt(layout.guard, shared=True)
+    if probe is None:
+        return True
+    probe.close()
+    return False
+
+
+def _start(layout: Layout, *, temporary: bool) -> None:
+    turn = Lock.wait(layout.start, shared=False, timeout=_START_SECONDS)
+    if turn is None:
+        raise DatabaseUnavailable(
+            f"The database in {layout.root} has been starting for minutes: see {layout.log}."
+        )
+    with turn:
+        probe = Lock.attempt(layout.guard, shared=True)
+        if probe is None:  # somebody else was first
+            return
+        probe.close()
+        _spawn_guardian(layout, temporary=temporary)
+
+
+def _spawn_guardian(layout: Layout, *, temporary: bool) -> None:
+    project = Path(__file__).resolve().parents[2]
+    with layout.log.open("ab") as log:
+        answer = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "opsched.embedded.guardian",
+                str(layout.root),
+                *["--temporary"] * temporary,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=project,
+            start_new_session=True,  # Ctrl-C in the terminal is for the users; the guardian follows them
+            check=False,
+        )
+    said = answer.stdout.decode("utf-8", "replace").strip()
+    if said != "ready":
+        raise DatabaseUnavailable(said or f"The embedded database does not start: see {layout.log}.")
+
+
+def _fresh_mutex() -> None:
+    global _mutex  # noqa: PLW0603  (a forked child may inherit it locked by a thread that does not exist there)
+    _mutex = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_fresh_mutex)

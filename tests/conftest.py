@@ -1,0 +1,72 @@
+"""The whole suite's ground: a private PostgreSQL for each session, and no silent skips where CI is set.
+
+The server is the embedded one, in a temporary folder, with its durable settings; xdist's workers share their
+controller's and have a database each. It ends with the session, also when that is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from opsched.embedded import client
+from opsched.embedded.layout import Layout
+
+_PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "nginx": ("nginx",)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # xdist's workers inherit the folder of their controller
+        os.environ["OPSCHED_DATA"] = tempfile.mkdtemp(prefix="opsched-test-")
+        os.environ.pop("DATABASE_URL", None)
+        os.environ.pop("OPSCHED_ENV", None)
+    layout = _layout()
+    # Django has read its settings already; connections have not been made yet.
+    settings.DATABASES["default"].update(
+        ENGINE="opsched.embedded",
+        EMBEDDED=layout.root,
+        NAME="opsched",
+        USER="opsched",
+        PASSWORD="",
+        HOST=str(layout.socket_folder),
+        PORT="5432",
+    )
+    client.ensure(layout, temporary=True)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if "OPSCHED_DATA" not in os.environ:
+        return
+    is_controller = not hasattr(config, "workerinput")
+    client.release(_layout(), wait=20.0 if is_controller else 0.0)
+    if is_controller:
+        shutil.rmtree(_layout().root.parent, ignore_errors=True)
+
+
+def _layout() -> Layout:
+    return Layout(root=Path(os.environ["OPSCHED_DATA"]) / "pg")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if not any(shutil.which(name) for name in _PROGRAMS.get(program, (program,))):
+                pytest.skip(f"the program {program} is not installed")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where CI is set, everything that tests need has been installed, so a skip means that something is untested."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None or hasattr(session.config, "workerinput"):
+        return
+    skipped = reporter.stats.get("skipped", [])
+    if skipped and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for report in skipped:
+        reporter.write_line(f"skipped, which CI forbids: {report.nodeid} ({report.longrepr[-1]})", red=True)
