@@ -1,0 +1,189 @@
+"""Run one program in a process group of its own and leave nothing of it behind.
+
+Used by `command.run`. Promises: no shell; both pipes are read while the program is fed, so that no size of
+output can lock it up; at the deadline, on cancellation and after the program's own end the WHOLE group is
+ended (TERM, then KILL), and the program is reaped. A process that leaves the group and session (a daemon) is
+out of reach of signals to the group.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import IO
+
+__all__ = ["Ended", "Program", "run"]
+
+_TICK = 0.1  # seconds between looks at the deadline, at cancellation and at the program itself
+_AFTERMATH = (
+    2.0  # seconds for pipes to run dry after the group was killed: a daemon may hold them open for ever
+)
+_READ = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to start. `argv[0]` is an absolute path: nothing is searched for."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How it ended. `code` is negative for a signal; `timed_out` and `stopped` say that we ended it."""
+
+    code: int
+    timed_out: bool = False
+    stopped: bool = False
+
+
+def run(
+    program: Program,
+    *,
+    deadline: float,
+    grace: float,
+    stop: Callable[[], bool],
+    stdout: Callable[[bytes], None],
+    stderr: Callable[[bytes], None],
+) -> Ended:
+    """Run to the end, to `deadline` (monotonic) or until `stop()`; from TERM to KILL pass `grace` seconds.
+
+    Raises OSError when the program cannot be started. What a callback raises ends the group first.
+    """
+    child = subprocess.Popen(
+        list(program.argv),
+        stdin=subprocess.PIPE if program.stdin else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(program.env),
+        cwd=program.cwd,
+        start_new_session=True,
+    )
+    pipes = _Pipes(child, program.stdin, stdout, stderr)
+    try:
+        return _watch(child, pipes, deadline=deadline, grace=grace, stop=stop)
+    finally:
+        # Also on the way of an exception. The program is reaped last: until then its number cannot be given
+        # to another group, so the signal cannot hit strangers.
+        _signal_group(child.pid, signal.SIGKILL)
+        pipes.close()
+        child.wait()
+
+
+def _watch(
+    child: subprocess.Popen[bytes], pipes: _Pipes, *, deadline: float, grace: float, stop: Callable[[], bool]
+) -> Ended:
+    timed_out = stopped = False
+    kill_at: float | None = None
+    while not _has_ended(child):
+        pipes.pump(_TICK)
+        now = time.monotonic()
+        if kill_at is None:
+            stopped = stop()
+            timed_out = not stopped and now >= deadline
+            if stopped or timed_out:
+                _signal_group(child.pid, signal.SIGTERM)
+                kill_at = now + grace
+        elif now >= kill_at:
+            _signal_group(child.pid, signal.SIGKILL)
+    # It may have left children behind: a forked pipeline, or one that ignores TERM.
+    _signal_group(child.pid, signal.SIGKILL)
+    pipes.drain(time.monotonic() + _AFTERMATH)
+    return Ended(code=child.wait(), timed_out=timed_out, stopped=stopped)
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """True once the program itself ended; it stays unreaped where the system can (not macOS before 3.13)."""
+    if not hasattr(os, "waitid"):
+        return child.poll() is not None
+    if child.returncode is not None:
+        return True
+    with suppress(ChildProcessError):
+        return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return True  # somebody else in this process reaped it: there is nothing left to wait for
+
+
+def _signal_group(group: int, number: int) -> None:
+    # macOS answers EPERM for a group of which only a zombie is left.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+@dataclass(slots=True)
+class _Pipes:
+    """The three pipes of a program, none of them ever waited for alone."""
+
+    child: subprocess.Popen[bytes]
+    stdin: bytes
+    stdout: Callable[[bytes], None]
+    stderr: Callable[[bytes], None]
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+
+    def __post_init__(self) -> None:
+        self._add(self.child.stdout, selectors.EVENT_READ, self.stdout)
+        self._add(self.child.stderr, selectors.EVENT_READ, self.stderr)
+        self._add(self.child.stdin, selectors.EVENT_WRITE, None)
+
+    def pump(self, timeout: float) -> bool:
+        """Move what can be moved within `timeout` seconds; False when all pipes are closed."""
+        if not self._selector.get_map():
+            time.sleep(min(timeout, 0.01))  # closed its outputs and still runs: a daemon in the making
+            return False
+        for key, _events in self._selector.select(timeout):
+            if key.data is None:
+                self._feed(key.fileobj)  # type: ignore[arg-type]
+            else:
+                self._read(key.fileobj, key.data)  # type: ignore[arg-type]
+        return True
+
+    def drain(self, until: float) -> None:
+        self._drop(self.child.stdin)
+        while self._selector.get_map() and (left := until - time.monotonic()) > 0:
+            self.pump(left)
+
+    def close(self) -> None:
+        for pipe in (self.child.stdin, self.child.stdout, self.child.stderr):
+            self._drop(pipe)
+        self._selector.close()
+
+    def _add(self, pipe: IO[bytes] | None, events: int, sink: Callable[[bytes], None] | None) -> None:
+        if pipe is not None:
+            os.set_blocking(pipe.fileno(), False)
+            self._selector.register(pipe, events, sink)
+
+    def _drop(self, pipe: IO[bytes] | None) -> None:
+        if pipe is not None and not pipe.closed:
+            with suppress(KeyError):
+                self._selector.unregister(pipe)
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def _read(self, pipe: IO[bytes], sink: Callable[[bytes], None]) -> None:
+        try:
+            data = os.read(pipe.fileno(), _READ)
+        except BlockingIOError:
+            return
+        if data:
+            sink(data)
+        else:
+            self._drop(pipe)
+
+    def _feed(self, pipe: IO[bytes]) -> None:
+        try:
+            sent = os.write(pipe.fileno(), self.stdin[:_READ])
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            sent = len(self.stdin)  # it does not want the rest: its right
+        self.stdin = self.stdin[sent:]
+        if not self.stdin:
+            self._drop(pipe)
