@@ -10,6 +10,8 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from opsched.embedded.errors import DatabaseUnavailable
@@ -46,10 +48,20 @@ def release(layout: Layout, *, wait: float = 0.0) -> None:
         lock = _held.pop(layout.root, None)
         if lock is not None:
             lock.close()
-    if wait and layout.guard.exists():
-        gone = Lock.wait(layout.guard, shared=True, timeout=wait)
-        if gone is not None:
-            gone.close()
+    if wait:
+        _wait_for_the_end(layout, wait)
+
+
+def _wait_for_the_end(layout: Layout, seconds: float) -> None:
+    # Looks without making the file: a temporary folder is being deleted under us.
+    deadline = time.monotonic() + seconds
+    while layout.guard.exists() and time.monotonic() < deadline:
+        with suppress(FileNotFoundError):
+            gone = Lock.attempt(layout.guard, shared=True, create=False)
+            if gone is not None:
+                gone.close()
+                return
+        time.sleep(0.02)
 
 
 def _become_user(layout: Layout) -> None:

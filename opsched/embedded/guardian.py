@@ -54,8 +54,7 @@ def main(arguments: list[str]) -> int:
     _say("ready")
     _watch(layout, server)
     if temporary:
-        shutil.rmtree(layout.root, ignore_errors=True)
-        shutil.rmtree(layout.socket_folder, ignore_errors=True)
+        _delete(layout)
     return 0
 
 
@@ -78,6 +77,13 @@ def _watch(layout: Layout, server: Server) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         server.stop()
     # `everybody` is given up by the end of this process: a newcomer starts after us, never beside us.
+
+
+def _delete(layout: Layout) -> None:
+    # Our lock's file last: whoever waits for the end waits for it.
+    shutil.rmtree(layout.socket_folder, ignore_errors=True)
+    shutil.rmtree(layout.cluster, ignore_errors=True)
+    shutil.rmtree(layout.root, ignore_errors=True)
 
 
 def _restart(server: Server, starts: deque[float]) -> None:

@@ -25,9 +25,9 @@ class Lock:
         self._fd: int | None = fd
 
     @classmethod
-    def attempt(cls, path: Path, *, shared: bool) -> Lock | None:
+    def attempt(cls, path: Path, *, shared: bool, create: bool = True) -> Lock | None:
         """Take the lock now, or return None. The file is made when it is missing; it is never deleted."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
         try:
             fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:

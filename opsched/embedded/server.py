@@ -230,6 +230,8 @@ class Server:
             time.sleep(0.2)
         self.layout.postmaster_pid.unlink(missing_ok=True)
         self.layout.socket.unlink(missing_ok=True)
+        # The socket has such a file of its own, with the same weakness.
+        self.layout.socket.with_name(self.layout.socket.name + ".lock").unlink(missing_ok=True)
 
     def _processes_inside(self) -> Iterator[psutil.Process]:
         # Every process of a server has its data directory as working directory.

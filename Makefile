@@ -1,0 +1,62 @@
+# The words of daily work; CI uses the same ones. `make help` lists them.
+
+PORT   ?= 8000
+PYTHON ?= python3
+# Another environment beside the usual one: make test VENV=.venv-django6 CONSTRAINTS=constraints/py312-django6.txt
+VENV        ?= .venv
+CONSTRAINTS ?= constraints/py311-django52.txt
+# Further words for pytest: make test PYTEST_ARGS="-k schedule"
+PYTEST_ARGS ?=
+
+PY    := $(VENV)/bin/python
+STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench-smoke clean distclean
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv and install everything
+
+$(STAMP): $(CONSTRAINTS)
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
+	  echo "Python is missing: install Python 3.11 or later, or name one with 'make PYTHON=/path/to/python3 ...'." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$("$(PYTHON)" -V 2>&1): opsched needs Python 3.11 or later; name one with 'make PYTHON=/path/to/python3 ...'." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' >/dev/null 2>&1 || { \
+	  echo "$(PYTHON) lacks the venv module: install it (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
+	@echo "Installing packages into $(VENV) ..."
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(CONSTRAINTS) || { \
+	  echo "The packages could not be installed: see the message above (network, disk space?) and run make again." >&2; exit 1; }
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+demo: $(STAMP) ## Everything at work in one terminal (PORT=8000)
+	@exec $(PY) manage.py demo --port $(PORT)
+
+test: $(STAMP) ## All tests
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP) ## Format, lint, types, architecture, migrations in step, deployment checks
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+	OPSCHED_ENV=production OPSCHED_HOSTS=ops.example.org $(PY) manage.py check --deploy --fail-level WARNING
+
+format: $(STAMP) ## Bring the code into form
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+bench-smoke: $(STAMP) ## One minute of figures; the last line is JSON
+	@$(PY) -m benchmarks.smoke
+
+clean: ## Remove caches (keeps .venv and the data in var/)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove also .venv and all data in var/
+	@rm -rf .venv .venv-* var
