@@ -1,0 +1,197 @@
+"""Ready work in order: a binary heap with an index of versions, in front of one sorted run.
+
+Place in the flow: the scheduler keeps the window of ready jobs here and claims them from the front. It is a cache: the
+database decides who runs. Promises: ids leave in order of key, equal keys in the order they were queued; push, update,
+remove and pop are O(log n) amortised; what is stale never exceeds what is live by more than a constant.
+It must not look at time, nor compare two ids.
+
+How. An entry is `(key, version, id)`; the index holds the one live entry of an id, and an entry that is not that object
+is stale: update and remove only touch the index. New entries are appended unsorted (`_fresh`). The next look at the
+front puts a few of them on the heap; many of them are sorted, with the heap, into the run, whose smallest entry is at
+its end. Sorting once in C is several times faster than as many heap pops, and the heap stays a quarter of the run,
+which bounds what a merge costs per entry. `docs/performance.md` has the designs that lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from heapq import heappop, heappush, merge
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from jobs.core.errors import DuplicateItem, EmptyQueue, UnknownItem
+
+__all__ = ["IndexedPriorityQueue", "Key"]
+
+Key: TypeAlias = tuple[Any, ...]
+Id = TypeVar("Id", bound=Hashable)
+
+# Below this many entries a sort costs less than deciding whether it is worth it.
+_SMALL = 64
+
+_by_key = itemgetter(0)
+_by_version = itemgetter(1)
+
+
+def _first_of_key(entry: tuple[Key, int, Any]) -> Any:
+    return entry[0][0]
+
+
+class IndexedPriorityQueue(Generic[Id]):
+    """A queue of hashable ids, smallest key first.
+
+    Keys are non-empty tuples that compare with each other, such as `(rank, scheduled_at, created_at, id)`; a NaN in
+    one would break every order and must not be passed. Not thread-safe: one loop owns it.
+    """
+
+    __slots__ = ("_fresh", "_heap", "_index", "_run", "_stale", "_version")
+
+    def __init__(self) -> None:
+        self._index: dict[Id, tuple[Key, int, Id]] = {}
+        self._fresh: list[tuple[Key, int, Id]] = []
+        self._heap: list[tuple[Key, int, Id]] = []
+        self._run: list[tuple[Key, int, Id]] = []
+        self._version = 0
+        self._stale = 0
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._index
+
+    def key_of(self, item: Id) -> Key:
+        """The key under which `item` is queued. Raises `UnknownItem`."""
+        try:
+            return self._index[item][0]
+        except KeyError:
+            raise UnknownItem(item) from None
+
+    def push(self, item: Id, key: Key) -> None:
+        """Queue `item`. Raises `DuplicateItem` (and changes nothing) when it is queued already."""
+        self._version = version = self._version + 1
+        entry = (key, version, item)
+        if self._index.setdefault(item, entry) is not entry:
+            raise DuplicateItem(item)
+        self._fresh.append(entry)
+
+    def update(self, item: Id, key: Key) -> None:
+        """Give `item` another key; among equal keys it is now the last. Raises `UnknownItem`."""
+        index = self._index
+        if item not in index:
+            raise UnknownItem(item)
+        self._version = version = self._version + 1
+        index[item] = entry = (key, version, item)
+        self._fresh.append(entry)
+        self._stale = stale = self._stale + 1
+        if stale > len(index) + _SMALL:
+            self._rebuild()
+
+    def remove(self, item: Id) -> None:
+        """Take `item` out, wherever it stands. Raises `UnknownItem`."""
+        try:
+            del self._index[item]
+        except KeyError:
+            raise UnknownItem(item) from None
+        self._stale = stale = self._stale + 1
+        if stale > len(self._index) + _SMALL:
+            self._rebuild()
+
+    def peek(self) -> Id:
+        """The id that `pop` would return. Raises `EmptyQueue`."""
+        if self._fresh:
+            self._settle()
+        self._drop_stale_front()
+        heap, run = self._heap, self._run
+        if heap and (not run or heap[0] < run[-1]):
+            return heap[0][2]
+        if run:
+            return run[-1][2]
+        raise EmptyQueue
+
+    def pop(self) -> Id:
+        """Take the id with the smallest key. Raises `EmptyQueue`."""
+        if self._fresh:
+            self._settle()
+        heap, run, index = self._heap, self._run, self._index
+        while run or heap:
+            entry = heappop(heap) if heap and (not run or heap[0] < run[-1]) else run.pop()
+            item = entry[2]
+            # One look-up in the usual case; a newer entry of the same id is put back.
+            live = index.pop(item, None)
+            if live is entry:
+                return item
+            self._stale -= 1
+            if live is not None:
+                index[item] = live
+        raise EmptyQueue
+
+    def pop_many(self, limit: int) -> list[Id]:
+        """Take up to `limit` ids in order; fewer, or none, when there are no more."""
+        return [self.pop() for _ in range(min(limit, len(self._index)))]
+
+    def head(self, limit: int) -> list[Id]:
+        """The next `limit` ids in order, left where they are. O(limit log limit), plus the stale ones on the way."""
+        if self._fresh:
+            self._settle()
+        entries = merge(reversed(self._run), self._heap_in_order())
+        live = (entry[2] for entry in entries if self._index.get(entry[2]) is entry)
+        return list(islice(live, max(limit, 0)))
+
+    def _drop_stale_front(self) -> None:
+        heap, run, index = self._heap, self._run, self._index
+        while run and index.get(run[-1][2]) is not run[-1]:
+            run.pop()
+            self._stale -= 1
+        while heap and index.get(heap[0][2]) is not heap[0]:
+            heappop(heap)
+            self._stale -= 1
+
+    def _settle(self) -> None:
+        """Give every new entry its place: the heap for a few, one sorted run for many."""
+        fresh, heap = self._fresh, self._heap
+        if len(fresh) + len(heap) > _SMALL + len(self._run) // 4:
+            self._merge()
+        else:
+            for entry in fresh:
+                heappush(heap, entry)
+            self._fresh = []
+
+    def _merge(self) -> None:
+        run = self._run
+        run.reverse()
+        self._heap.sort(key=_by_version)
+        run += self._heap
+        run += self._fresh
+        if self._stale:
+            run = self._live(run)
+            self._stale = 0
+        # Two stable sorts are one sort by key. The first compares bare numbers, which C does about three times faster
+        # than tuples, and leaves the second next to nothing to do unless the first elements are mostly equal.
+        run.sort(key=_first_of_key)
+        run.sort(key=_by_key)
+        run.reverse()
+        self._run, self._heap, self._fresh = run, [], []
+
+    def _rebuild(self) -> None:
+        """Drop what is stale: linear, and at most once in as many changes as there are live entries."""
+        self._run = self._live(self._run)
+        self._heap.sort(key=_by_version)
+        self._fresh = self._live(self._heap + self._fresh)
+        self._heap = []
+        self._stale = 0
+
+    def _live(self, entries: list[tuple[Key, int, Id]]) -> list[tuple[Key, int, Id]]:
+        find = self._index.get
+        return [entry for entry in entries if find(entry[2]) is entry]
+
+    def _heap_in_order(self) -> Iterator[tuple[Key, int, Id]]:
+        """Walk the heap smallest first without changing it: a heap of places, starting at the root."""
+        heap = self._heap
+        places = [(heap[0], 0)] if heap else []
+        while places:
+            entry, place = heappop(places)
+            yield entry
+            for child in range(2 * place + 1, min(2 * place + 3, len(heap))):
+                heappush(places, (heap[child], child))
