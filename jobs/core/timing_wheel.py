@@ -1,0 +1,159 @@
+"""Everything that waits for time within the coming hour: one slot a second, exact inside the current one.
+
+Place in the flow: the scheduler puts scheduled jobs, retries and schedule slots here and asks with every tick what is
+due. Promises: nothing fires before its microsecond, nothing twice, nothing is lost; what is due leaves in order of
+`(due, insertion)`; insert and cancel are O(1) (O(log n) inside the current second). What lies beyond the horizon is
+refused and stays in the database. It must not read a clock: `now_us` is the caller's estimate of the database's clock.
+
+Steps of the clock. Forwards, by any distance: all that is then due fires at once, in order. Backwards: nothing that has
+fired comes back and nothing is lost; what has not fired waits until the new clock reaches it. The wheel itself never
+turns back: until the clock has caught up, timers below the second it had reached are kept in the exact heap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from heapq import heapify, heappop, heappush
+from typing import Generic, TypeVar
+
+__all__ = ["SLOTS", "SLOT_US", "TimingWheel"]
+
+SLOTS = 3_600
+SLOT_US = 1_000_000
+
+# Stale heap entries below this number are not worth a rebuild.
+_SMALL = 64
+
+Timer = TypeVar("Timer", bound=Hashable)
+
+
+def _second_of(at_us: int) -> int:
+    """The one place where a time is rounded: always down, before 1970 too."""
+    return at_us // SLOT_US
+
+
+class TimingWheel(Generic[Timer]):
+    """A set of hashable timers, each with one due time in microseconds since 1970. Not thread-safe."""
+
+    __slots__ = ("_due", "_end", "_exact", "_heap", "_reached", "_slots", "_soonest", "_turn")
+
+    def __init__(self, now_us: int) -> None:
+        self._due: dict[Timer, int] = {}
+        # The ring: seconds _reached + 1 to _reached + 3599, each a dict from timer to due, in order of insertion.
+        self._slots: list[dict[Timer, int]] = [{} for _ in range(SLOTS)]
+        self._reached = _second_of(now_us)
+        self._end = self._reached + SLOTS
+        # The second that was reached, and all before it: (due, turn, timer); live while `_exact` has that turn.
+        self._heap: list[tuple[int, int, Timer]] = []
+        self._exact: dict[Timer, int] = {}
+        self._turn = 0
+        self._soonest: int | None = None  # None: not known
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __contains__(self, timer: object) -> bool:
+        return timer in self._due
+
+    def accepts(self, due_us: int) -> bool:
+        """Whether `insert` would keep it: less than 3600 seconds after the second of the last `now_us`."""
+        return _second_of(due_us) < self._end
+
+    def insert(self, timer: Timer, due_us: int) -> bool:
+        """Keep `timer` until `due_us`, in place of an earlier time for it. A time that has passed fires on `advance`.
+
+        False when `due_us` is beyond the horizon: then the wheel holds nothing for `timer`, not even its earlier time.
+        """
+        if timer in self._due:
+            self.cancel(timer)
+        second = _second_of(due_us)
+        if second >= self._end:
+            return False
+        self._due[timer] = due_us
+        if second > self._reached:
+            self._slots[second % SLOTS][timer] = due_us
+        else:
+            self._insert_exactly(timer, due_us)
+        if self._soonest is not None and due_us < self._soonest:
+            self._soonest = due_us
+        return True
+
+    def cancel(self, timer: Timer) -> bool:
+        """Forget `timer`. False when it was not there: never inserted, or fired already."""
+        due_us = self._due.pop(timer, None)
+        if due_us is None:
+            return False
+        second = _second_of(due_us)
+        if second > self._reached:
+            del self._slots[second % SLOTS][timer]
+        else:
+            del self._exact[timer]
+        if due_us == self._soonest:
+            self._soonest = None
+        return True
+
+    def advance(self, now_us: int) -> list[Timer]:
+        """Take out and return all timers with `due <= now_us`, in order of `(due, insertion)`. Any step is allowed."""
+        second = _second_of(now_us)
+        self._end = second + SLOTS
+        fired = self._turn_to(second) if second > self._reached else []
+        heap, exact = self._heap, self._exact
+        while heap and heap[0][0] <= now_us:
+            _, turn, timer = heappop(heap)
+            if exact.get(timer) == turn:
+                del exact[timer]
+                fired.append(timer)
+        if fired:
+            self._soonest = None
+            due = self._due
+            for timer in fired:
+                del due[timer]
+        return fired
+
+    def next_due_us(self) -> int | None:
+        """The due time of the timer that fires next, None when there is none: how long a loop may sleep."""
+        if not self._due:
+            return None
+        if self._soonest is None:
+            self._soonest = self._find_soonest()
+        return self._soonest
+
+    def _insert_exactly(self, timer: Timer, due_us: int) -> None:
+        self._turn = turn = self._turn + 1
+        self._exact[timer] = turn
+        heappush(self._heap, (due_us, turn, timer))
+        if len(self._heap) > 2 * len(self._exact) + _SMALL:
+            self._heap = self._live_entries()
+            heapify(self._heap)
+
+    def _live_entries(self) -> list[tuple[int, int, Timer]]:
+        return [entry for entry in self._heap if self._exact.get(entry[2]) == entry[1]]
+
+    def _turn_to(self, second: int) -> list[Timer]:
+        """Make `second` the current one; return what all seconds before it still held."""
+        passed = [entry[2] for entry in sorted(self._live_entries())]
+        slots = self._slots
+        for number in range(self._reached + 1, min(second, self._reached + SLOTS)):
+            if slot := slots[number % SLOTS]:
+                # A dict keeps the order of insertion and the sort is stable: (due, insertion).
+                passed += sorted(slot, key=slot.__getitem__)
+                slot.clear()
+        self._reached = second
+        current = slots[second % SLOTS]
+        self._heap, self._exact = [], {}
+        for timer, due_us in current.items():
+            self._turn = turn = self._turn + 1
+            self._exact[timer] = turn
+            self._heap.append((due_us, turn, timer))
+        heapify(self._heap)
+        current.clear()
+        return passed
+
+    def _find_soonest(self) -> int:
+        heap, exact = self._heap, self._exact
+        while heap and exact.get(heap[0][2]) != heap[0][1]:
+            heappop(heap)
+        if heap:
+            return heap[0][0]
+        ahead = range(self._reached + 1, self._reached + SLOTS)
+        return next(min(slot.values()) for number in ahead if (slot := self._slots[number % SLOTS]))
