@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["CommandFailed", "CommandNotAllowed", "CommandPayload", "CommandTimedOut", "command_run"]
 
 _GRACE = 5.0  # seconds between TERM and KILL
-_SHOWN = 20  # last lines of output in an error and in the result
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_ARGV_CHARS = 100_000  # well below what any system takes
 
@@ -111,7 +110,7 @@ def command_run(ctx: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
         "exit_code": ended.code,
         "elapsed_ms": round((time.monotonic() - started) * 1000),
         "dropped_lines": streams.lines.dropped,
-        "output": streams.lines.last(_SHOWN),
+        "output": streams.lines.last(),
     }
 
 
@@ -170,7 +169,7 @@ def _judge(ctx: JobContext, asked: CommandPayload, ended: Ended, lines: LogLines
     """Raise unless the program ended by itself and well."""
     if ended.stopped:
         ctx.raise_if_cancelled()
-    last = "\n".join(("", *lines.last(_SHOWN)))
+    last = "\n".join(("", *lines.last()))
     if ended.timed_out:
         raise CommandTimedOut(f'"{asked.command}" was ended because it ran too long{last}')
     if ended.code < 0:

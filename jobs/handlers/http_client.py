@@ -121,6 +121,10 @@ class Exchange:
             connection.putheader(name, value)
         connection.endheaders(self.content)
         with connection.getresponse() as response:
+            if wire.ended:
+                raise http.client.IncompleteRead(
+                    b""
+                )  # http.client takes an end inside the headers for their end
             body = _bounded(response, self.max_body + 1)
             return Answer(
                 status=response.status,
@@ -165,6 +169,7 @@ class _Wire:
         self, connection: socket.socket, deadline: float, tick: Callable[[], None], *, limit: int
     ) -> None:
         self._connection, self._deadline, self._tick, self._allowed = connection, deadline, tick, limit
+        self.ended = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Reader(self))
@@ -180,6 +185,7 @@ class _Wire:
 
     def read_into(self, buffer: Any) -> int:
         count = self._patiently(partial(self._connection.recv_into, buffer))
+        self.ended = count == 0
         self._allowed -= count
         if self._allowed < 0:
             raise _TooMuch("the answer has too many headers or too much framing")

@@ -102,6 +102,12 @@ class HttpRequestPayload(BaseModel):
             seen.add(name.lower())
         return headers
 
+    @field_validator("body")
+    @classmethod
+    def _sound_text(cls, body: str | None) -> str | None:
+        (body or "").encode()  # a lone surrogate is no text; UnicodeEncodeError is a ValueError
+        return body
+
     @field_validator("expect")
     @classmethod
     def _sound_ranges(cls, expect: list[int | str] | None) -> list[int | str] | None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["CallCommandPayload", "ManagementCommandFailed", "ManagementCommandRefused", "django_call_command"]
 
 _OURS = frozenset(("stdout", "stderr", "no_color", "force_color", "traceback", "settings", "pythonpath"))
-_SHOWN = 20
 Scalar = str | int | float | bool | None
 
 
@@ -92,7 +91,7 @@ def django_call_command(ctx: JobContext, payload: dict[str, Any]) -> dict[str, A
         stdout.finish()
         stderr.finish()
         lines.finish()
-    return {"output": lines.last(_SHOWN), "dropped_lines": lines.dropped}
+    return {"output": lines.last(), "dropped_lines": lines.dropped}
 
 
 def _call(asked: CallCommandPayload, stdout: _Stream, stderr: _Stream) -> None:
@@ -103,6 +102,10 @@ def _call(asked: CallCommandPayload, stdout: _Stream, stderr: _Stream) -> None:
         raise (ManagementCommandRefused if refused else ManagementCommandFailed)(
             f"{asked.name}: {error}"
         ) from error
+    except TypeError as error:
+        if str(error).startswith("Unknown option(s)"):  # call_command's own complaint, by its only mark
+            raise ManagementCommandRefused(f"{asked.name}: {error}") from None
+        raise
     except SystemExit as error:
         # A command that ends the program would end the worker with all its jobs.
         if error.code not in (None, 0):

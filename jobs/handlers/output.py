@@ -12,22 +12,29 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Limits", "LineSink", "LogLines"]
 
-_LONGEST_LINE = 4 * 1024
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]"
-)  # NUL cannot be stored, the others garble terminals
+_LONGEST_LINE = 3_900  # with the note about the rest it stays below what the job's log takes
+# NUL cannot be stored; the others, escape sequences among them, garble the terminals of those who read them.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one job may log from a program's output. The last `tail` lines are kept beyond the other bounds."""
+    """What one job may log from a program's output. The last `tail` lines of each stream are kept in any case."""
 
     lines: int = 500
     chars: int = 256 * 1024
     tail: int = 20
+
+
+class _Line(NamedTuple):
+    number: int
+    level: str
+    text: str
+    logged: bool
 
 
 class LogLines:
@@ -35,32 +42,35 @@ class LogLines:
 
     def __init__(self, log: Callable[[str, str], None], limits: Limits | None = None) -> None:
         self._log, self._limits = log, limits or Limits()
-        self._lines = self._chars = self.dropped = 0
-        self._tail: deque[tuple[str, str, bool]] = deque(maxlen=self._limits.tail)
+        self._count = self._chars = self.dropped = 0
+        self._tails: dict[str, deque[_Line]] = {}
 
     def add(self, line: str, level: str) -> None:
-        room = self._lines < self._limits.lines and self._chars + len(line) <= self._limits.chars
-        if room and not self.dropped:
-            self._lines += 1
-            self._chars += len(line)
+        self._count += 1
+        self._chars += len(line)
+        logged = self._count <= self._limits.lines and self._chars <= self._limits.chars
+        if logged:
             self._log(line, level)
         else:
             self.dropped += 1
-        self._tail.append((line, level, room))
+        tail = self._tails.setdefault(level, deque(maxlen=self._limits.tail))
+        tail.append(_Line(self._count, level, line, logged))
 
     def finish(self) -> None:
-        """Say what was dropped, and log the last lines. The count excludes the lines that follow it."""
-        rest = [(line, level) for line, level, logged in self._tail if not logged]
-        self._tail = deque(((line, level, True) for line, level, _ in self._tail), maxlen=self._limits.tail)
+        """Log how many lines were dropped, and after that the last ones, which are then not dropped."""
+        rest = [line for line in self._last() if not line.logged]
         self.dropped -= len(rest)
         if self.dropped > 0:
             self._log(f"… {self.dropped} lines of output dropped …", "warning")
-        for line, level in rest:
-            self._log(line, level)
+        for line in rest:
+            self._log(line.text, line.level)
 
-    def last(self, count: int) -> list[str]:
-        """The last lines of all streams, oldest first."""
-        return [line for line, _, _ in self._tail][-count:]
+    def last(self, *, width: int = 300) -> list[str]:
+        """The last lines of each stream in the order they came, each cut to `width` characters."""
+        return [line.text[:width] for line in self._last()]
+
+    def _last(self) -> list[_Line]:
+        return sorted(line for tail in self._tails.values() for line in tail)
 
 
 class LineSink:

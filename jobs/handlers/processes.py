@@ -2,8 +2,8 @@
 
 Used by `command.run`. Promises: no shell; both pipes are read while the program is fed, so that no size of
 output can lock it up; at the deadline, on cancellation and after the program's own end the WHOLE group is
-ended (TERM, then KILL), and the program is reaped. A process that leaves the group and session (a daemon) is
-out of reach of signals to the group.
+ended (TERM, then KILL), and the program is reaped. A child in a session of its own is ended with it when we
+end it; one that has become a daemon by then (its parent gone) is out of reach.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
+
+import psutil
 
 __all__ = ["Ended", "Program", "run"]
 
@@ -83,20 +85,23 @@ def _watch(
     child: subprocess.Popen[bytes], pipes: _Pipes, *, deadline: float, grace: float, stop: Callable[[], bool]
 ) -> Ended:
     timed_out = stopped = False
+    strays: list[psutil.Process] = []
     kill_at: float | None = None
     while not _has_ended(child):
         pipes.pump(_TICK)
         now = time.monotonic()
         if kill_at is None:
-            stopped = stop()
-            timed_out = not stopped and now >= deadline
+            timed_out = now >= deadline
+            stopped = not timed_out and stop()
             if stopped or timed_out:
+                strays = _descendants(child.pid)
                 _signal_group(child.pid, signal.SIGTERM)
                 kill_at = now + grace
         elif now >= kill_at:
             _signal_group(child.pid, signal.SIGKILL)
     # It may have left children behind: a forked pipeline, or one that ignores TERM.
     _signal_group(child.pid, signal.SIGKILL)
+    _kill(strays)
     pipes.drain(time.monotonic() + _AFTERMATH)
     return Ended(code=child.wait(), timed_out=timed_out, stopped=stopped)
 
@@ -116,6 +121,20 @@ def _signal_group(group: int, number: int) -> None:
     # macOS answers EPERM for a group of which only a zombie is left.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    """The whole family at this moment: a child in a session of its own (`setsid`) is in no group we can signal."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):  # gone already; psutil does not signal a stranger with the same number
+            process.kill()
 
 
 @dataclass(slots=True)
