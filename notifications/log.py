@@ -12,10 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from notifications.errors import NotificationsError
+from notifications.epoch import LogState, state
+from notifications.position import Position
+from notifications.reading import LogEvent, Page, read_after
 from notifications.statements import SqlCursor, statement
 from notifications.topics import is_well_formed
 
-__all__ = ["MAX_ITEMS", "EventDraft", "append", "append_encoded"]
+__all__ = [
+    "MAX_ITEMS",
+    "EventDraft",
+    "LogEvent",
+    "LogState",
+    "Page",
+    "Position",
+    "append",
+    "append_encoded",
+    "read_after",
+    "state",
+]
 
 MAX_ITEMS = 500
 

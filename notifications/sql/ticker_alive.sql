@@ -1,0 +1,1 @@
+UPDATE notifications_epoch SET ticked_at = clock_timestamp()
