@@ -70,6 +70,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.postgres",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "jobs",  # before channels: both have a command `runworker`, and the earlier app wins
@@ -117,7 +118,8 @@ if _database_url:
 else:
     _embedded = Layout(root=DATA_DIR / "pg")
     _default = {
-        "ENGINE": "opsched.embedded",  # Django's PostgreSQL backend, which starts the server when one is needed
+        # Django's PostgreSQL backend, which starts the server when one is needed.
+        "ENGINE": "opsched.embedded.postgresql",
         "EMBEDDED": _embedded.root,
         "NAME": "opsched",
         "USER": "opsched",

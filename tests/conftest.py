@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     layout = _layout()
     # Django has read its settings already; connections have not been made yet.
     settings.DATABASES["default"].update(
-        ENGINE="opsched.embedded",
+        ENGINE="opsched.embedded.postgresql",
         EMBEDDED=layout.root,
         NAME="opsched",
         USER="opsched",

@@ -1,7 +1,7 @@
 """Django's PostgreSQL backend, which has the embedded server running before it connects.
 
-Chosen with `ENGINE = "opsched.embedded"`; the folder stands in the database's settings under `EMBEDDED`. Everything
-else is Django's. Raw connections made from `connection.get_connection_params()` get the same service.
+Chosen with `ENGINE = "opsched.embedded.postgresql"`; the folder stands in the database's settings under `EMBEDDED`.
+Everything else is Django's. Raw connections made from `connection.get_connection_params()` get the same service.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The Django database backend (`ENGINE = "opsched.embedded.postgresql"`); see `base`."""
