@@ -169,7 +169,7 @@ def system_resolver(host: str, port: int) -> list[Endpoint]:
     """Ask the operating system. Hosts that are numbers ("0x7f.1") come back as the address they mean."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise NameNotResolved(f"{host}: {error}") from error
     return [
         Endpoint(family=family, sockaddr=sockaddr)

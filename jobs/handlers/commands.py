@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CommandFailed", "CommandNotAllowed", "CommandPayload", "CommandTimedOut", "command_run"]
 
+_SHOWN = 3_000  # characters of the last output in an error, whose end would be cut off beyond 4,000
 _GRACE = 5.0  # seconds between TERM and KILL
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_ARGV_CHARS = 100_000  # well below what any system takes
@@ -169,7 +170,7 @@ def _judge(ctx: JobContext, asked: CommandPayload, ended: Ended, lines: LogLines
     """Raise unless the program ended by itself and well."""
     if ended.stopped:
         ctx.raise_if_cancelled()
-    last = "\n".join(("", *lines.last()))
+    last = "\n" + "\n".join(lines.last())[-_SHOWN:]
     if ended.timed_out:
         raise CommandTimedOut(f'"{asked.command}" was ended because it ran too long{last}')
     if ended.code < 0:

@@ -8,6 +8,7 @@ end it; one that has become a daemon by then (its parent gone) is out of reach.
 
 from __future__ import annotations
 
+import atexit
 import os
 import selectors
 import signal
@@ -20,13 +21,14 @@ from typing import IO
 
 import psutil
 
-__all__ = ["Ended", "Program", "run"]
+__all__ = ["Ended", "Program", "end_all", "run"]
 
 _TICK = 0.1  # seconds between looks at the deadline, at cancellation and at the program itself
 _AFTERMATH = (
     2.0  # seconds for pipes to run dry after the group was killed: a daemon may hold them open for ever
 )
 _READ = 64 * 1024
+_live: set[int] = set()  # groups that run now; single operations on a set need no lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +72,32 @@ def run(
         cwd=program.cwd,
         start_new_session=True,
     )
+    _live.add(child.pid)
     pipes = _Pipes(child, program.stdin, stdout, stderr)
     try:
-        return _watch(child, pipes, deadline=deadline, grace=grace, stop=stop)
+        timed_out, stopped = _watch(child, pipes, deadline=deadline, grace=grace, stop=stop)
     finally:
-        # Also on the way of an exception. The program is reaped last: until then its number cannot be given
-        # to another group, so the signal cannot hit strangers.
+        # Also on the way of an exception. The program is reaped last: until then its number cannot be given to
+        # another group, so that the signal cannot hit strangers.
         _signal_group(child.pid, signal.SIGKILL)
         pipes.close()
-        child.wait()
+        _live.discard(child.pid)
+        code = child.wait()
+    return Ended(code=code, timed_out=timed_out, stopped=stopped)
+
+
+@atexit.register
+def end_all() -> None:
+    """End what still runs. A worker that stops at once leaves its threads behind, and would leave programs running
+    whose jobs another worker starts again."""
+    for group in tuple(_live):
+        _signal_group(group, signal.SIGKILL)
 
 
 def _watch(
     child: subprocess.Popen[bytes], pipes: _Pipes, *, deadline: float, grace: float, stop: Callable[[], bool]
-) -> Ended:
+) -> tuple[bool, bool]:
+    """Until the program ended, by itself or because we ended it: (timed out, stopped)."""
     timed_out = stopped = False
     strays: list[psutil.Process] = []
     kill_at: float | None = None
@@ -103,7 +117,7 @@ def _watch(
     _signal_group(child.pid, signal.SIGKILL)
     _kill(strays)
     pipes.drain(time.monotonic() + _AFTERMATH)
-    return Ended(code=child.wait(), timed_out=timed_out, stopped=stopped)
+    return timed_out, stopped
 
 
 def _has_ended(child: subprocess.Popen[bytes]) -> bool:

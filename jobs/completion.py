@@ -1,0 +1,162 @@
+"""From an outcome to a transition: decides what the end of an attempt means. Pure; the store writes it.
+
+Everything a handler said is bounded here (message, traceback, result), so that no job can grow the database at will.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from jobs.core.backoff import Backoff
+from jobs.errors import InvalidSubmission, JobCancelled, PermanentError
+from jobs.outcomes import Cancel, Completed, Discard, Failed, GiveBack, Outcome, Reject, Retry, Snooze
+from jobs.payloads import encode_json
+from jobs.states import State
+from jobs.store.values import ClaimedJob, Error, Transition
+
+__all__ = ["decide", "failure", "outcome_of"]
+
+MAX_MESSAGE = 4_000
+MAX_TRACEBACK = 20_000
+MAX_RESULT_DEPTH = 100
+MAX_DELAY = 365 * 86400.0
+
+
+def outcome_of(value: Any) -> Outcome:
+    """What a handler returned, as an outcome."""
+    return value if isinstance(value, Outcome) else Completed(value)
+
+
+def failure(error: BaseException) -> Outcome:
+    """What a handler raised, as an outcome."""
+    if isinstance(error, Outcome):
+        return error
+    if isinstance(error, JobCancelled):
+        return Cancel(str(error))
+    frames = "".join(traceback.format_exception(error))
+    if len(frames) > MAX_TRACEBACK:
+        # Both ends matter: where it began, and what was raised in the end.
+        half = MAX_TRACEBACK // 2
+        frames = f"{frames[:half]}\n… shortened …\n{frames[-half:]}"
+    return Failed(
+        error_class=type(error).__name__,
+        message=_text(str(error)),
+        traceback=_clean(frames),
+        permanent=isinstance(error, PermanentError),
+    )
+
+
+def decide(
+    job: ClaimedJob, outcome: Outcome, *, backoff: Callable[[], Backoff], max_result: int, rng: random.Random
+) -> Transition:
+    """The transition that follows from how an attempt ended. `backoff` is asked only where a delay is needed."""
+    match outcome:
+        case Completed(result=None):
+            return Transition(job=job, target=State.COMPLETED)
+        case Completed():
+            return _completed(job, outcome.result, backoff=backoff, max_result=max_result, rng=rng)
+        case Snooze():
+            delay = _bounded(outcome.seconds)
+            return Transition(job=job, target=State.SCHEDULED, outcome="snoozed", delay=delay, refund=True)
+        case GiveBack():
+            return Transition(job=job, target=State.AVAILABLE, reason=_text(outcome.reason), refund=True)
+        case Discard():
+            return Transition(
+                job=job, target=State.DISCARDED, outcome="discarded", reason=_text(outcome.reason)
+            )
+        case Cancel():
+            return Transition(
+                job=job, target=State.CANCELLED, outcome="cancelled", reason=_text(outcome.reason)
+            )
+        case _:
+            return _failed(job, outcome, backoff, rng)
+
+
+def _completed(
+    job: ClaimedJob, result: Any, *, backoff: Callable[[], Backoff], max_result: int, rng: random.Random
+) -> Transition:
+    try:
+        text = encode_json(result, field="result", max_bytes=max_result, max_depth=MAX_RESULT_DEPTH)
+    except InvalidSubmission as error:
+        # The work is done, but its result cannot be kept: saying so beats losing it in silence.
+        failed = Failed(error_class="InvalidResult", message=str(error), permanent=True)
+        return _failed(job, failed, backoff, rng)
+    return Transition(job=job, target=State.COMPLETED, result=text)
+
+
+def _failed(
+    job: ClaimedJob, outcome: Outcome, backoff: Callable[[], Backoff], rng: random.Random
+) -> Transition:
+    error, permanent, delay, word = _error_of(outcome)
+    if permanent or job.attempt >= job.max_attempts:
+        return Transition(job=job, target=State.DEAD, outcome=word, error=error)
+    if delay is None:
+        delay = backoff().delay(job.attempt, rng)
+    return Transition(job=job, target=State.RETRYABLE, outcome=word, error=error, delay=_bounded(delay))
+
+
+def _error_of(outcome: Outcome) -> tuple[Error, bool, float | None, str]:
+    """(error, permanent, delay asked for, word in the history)."""
+    match outcome:
+        case Failed():
+            error = Error(
+                error_class=outcome.error_class[:200],
+                message=_text(outcome.message),
+                traceback=outcome.traceback,
+                fingerprint=_fingerprint(outcome.error_class, outcome.message, outcome.traceback),
+            )
+            return error, outcome.permanent, None, "failed"
+        case Retry():
+            message = _text(outcome.reason)
+            error = Error(
+                error_class="Retry", message=message, fingerprint=_fingerprint("Retry", message, "")
+            )
+            return error, False, outcome.after, "failed"
+        case Reject():
+            message = _text("; ".join(str(one) for one in outcome.errors))
+            error = Error(
+                error_class="Reject", message=message, fingerprint=_fingerprint("Reject", message, "")
+            )
+            return error, False, None, "rejected"
+        case _:
+            raise TypeError(f"{type(outcome).__name__} is not an outcome a worker knows")
+
+
+_PLACE = re.compile(r'File "(?P<file>[^"]+)", line \d+, in (?P<name>\S+)')
+_VARIABLE = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27,}|\d+|'[^']*'|\"[^\"]*\"")
+
+
+def _fingerprint(error_class: str, message: str, frames: str) -> str:
+    """32 hex digits: the same for the same class raised at the same function, whatever numbers the message has."""
+    places = _PLACE.findall(frames)
+    where = "|".join(places[-1]) if places else ""
+    text = "\n".join((error_class, where, _VARIABLE.sub("?", message)[:500]))
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _bounded(seconds: float | None) -> float:
+    """A delay the database can add: finite, not negative, at most a year."""
+    value = float(seconds or 0.0)
+    return min(MAX_DELAY, max(0.0, value)) if not math.isnan(value) else 0.0
+
+
+def _clean(text: str) -> str:
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(text: str) -> str:
+    return _clean(text)[:MAX_MESSAGE]
+
+
+# Reading options is rare (most jobs have none); kept here because it belongs to the decision.
+def backoff_from(options: str | None, default: Backoff) -> Backoff:
+    """The backoff of a job: its own where it was submitted with one, else the kind's."""
+    stored = json.loads(options).get("backoff") if options else None
+    return default if stored is None else Backoff.from_dict(stored)

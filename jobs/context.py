@@ -1,0 +1,136 @@
+"""What a handler is given besides its payload: who it is, how far it may go, and a way to report.
+
+Nothing here touches the database while the handler runs, except `parents()`: log lines and progress are handed to the
+worker, which writes them in batches.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connection
+
+from jobs.errors import JobCancelled, JobTimeout
+from jobs.store.statements import rows
+from jobs.store.values import ClaimedJob
+
+__all__ = ["JobContext", "Report"]
+
+MAX_LINE = 4000
+# (job id, attempt, unix seconds, level, line) or (job id, attempt, fraction, note)
+Report = tuple[Any, ...]
+
+
+class JobContext:
+    """The view a running handler has of its job. Its methods may be called from any thread."""
+
+    __slots__ = ("_cancel_reason", "_job", "_report", "deadline", "payload")
+
+    def __init__(
+        self,
+        job: ClaimedJob,
+        payload: dict[str, Any],
+        *,
+        report: Callable[[Report], None],
+        deadline: float | None = None,
+    ) -> None:
+        self._job = job
+        self._report = report
+        self._cancel_reason: str | None = None
+        self.payload = payload
+        self.deadline = deadline
+        """When the attempt's time is up, on `time.monotonic()`; None for no limit."""
+
+    @property
+    def job_id(self) -> int:
+        return self._job.id
+
+    @property
+    def kind(self) -> str:
+        return self._job.kind
+
+    @property
+    def queue(self) -> str:
+        return self._job.queue
+
+    @property
+    def attempt(self) -> int:
+        """Number of this try, from 1."""
+        return self._job.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        return self._job.max_attempts
+
+    @property
+    def workflow_id(self) -> int | None:
+        return self._job.workflow_id
+
+    @property
+    def task(self) -> str:
+        """The job's key in its workflow; empty outside one."""
+        return self._job.task
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this job: hand it to services that can refuse a repeated effect."""
+        return f"opsched-job-{self._job.id}"
+
+    @property
+    def cancelled(self) -> bool:
+        """True when the handler should stop: somebody asked, the worker stops now, or the time is up."""
+        return self._cancel_reason is not None or self.timed_out
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True when somebody asked for this job to be cancelled (time being up does not count)."""
+        return self._cancel_reason is not None
+
+    @property
+    def cancel_reason(self) -> str:
+        return self._cancel_reason or ""
+
+    @property
+    def timed_out(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def raise_if_cancelled(self) -> None:
+        """Raise JobCancelled or JobTimeout where the handler should stop; call it between steps."""
+        if self._cancel_reason is not None:
+            raise JobCancelled(self._cancel_reason or "cancelled")
+        if self.timed_out:
+            raise JobTimeout("the attempt ran longer than its timeout")
+
+    def progress(self, fraction: float, note: str = "") -> None:
+        """Say how far the work is: 0..1, with up to 500 characters. The latest word is kept."""
+        if not math.isfinite(fraction):
+            raise ValueError(f"progress must be a number within 0..1, not {fraction}")
+        self._report((self._job.id, self._job.attempt, min(1.0, max(0.0, fraction)), _storable(note)[:500]))
+
+    def log(self, line: str, level: str = "info") -> None:
+        """Keep a line with the job (at most 4,000 characters; the newest lines are kept)."""
+        text = _storable(str(line))
+        if len(text) > MAX_LINE:
+            text = f"{text[:MAX_LINE]}… ({len(text)} characters)"
+        self._report((self._job.id, self._job.attempt, time.time(), level[:10], text))
+
+    def parents(self) -> dict[str, Any]:
+        """The results of the parents by their keys; empty outside a workflow. One query."""
+        if self._job.workflow_id is None:
+            return {}
+        with connection.cursor() as cursor:
+            found = rows(cursor, "parents_results", {"job": self._job.id})
+        return {task: None if result is None else json.loads(result) for task, result in found}
+
+    def request_cancel(self, reason: str) -> None:
+        """For the worker: ask the handler to stop."""
+        self._cancel_reason = reason
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL refuses NUL and lone surrogates; a log line is not worth failing a job for.
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

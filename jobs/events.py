@@ -1,0 +1,115 @@
+"""The events of the jobs app: one enum, and how a change of a job is told (docs/events.md has the same list).
+
+`jobs/store` appends them in the transaction of the change. The payload is small on purpose: what changed and where to
+look; the rest is read from the API.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+from notifications.log import EventDraft
+
+__all__ = ["OPS", "EventKind", "encode_jobs", "job_event", "job_topics", "ops_event", "workflow_event"]
+
+OPS = "ops"
+
+
+class EventKind(StrEnum):
+    JOB_SUBMITTED = "job.submitted"
+    JOB_AVAILABLE = "job.available"
+    JOB_STARTED = "job.started"
+    JOB_PROGRESS = "job.progress"
+    JOB_LOG = "job.log"
+    JOB_COMPLETED = "job.completed"
+    JOB_RETRYABLE = "job.retryable"
+    JOB_SNOOZED = "job.snoozed"
+    JOB_GIVEN_BACK = "job.given_back"
+    JOB_RESCUED = "job.rescued"
+    JOB_DEAD = "job.dead"
+    JOB_REPLAYED = "job.replayed"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_CANCEL_REQUESTED = "job.cancel_requested"
+    JOB_DISCARDED = "job.discarded"
+    JOB_SKIPPED = "job.skipped"
+    JOB_PRIORITY = "job.priority"
+    WORKFLOW_STATE = "workflow.state"
+    QUEUE_PAUSED = "queue.paused"
+    QUEUE_RESUMED = "queue.resumed"
+    QUEUE_CHANGED = "queue.changed"
+    SCHEDULE_FILLED = "schedule.filled"
+    SCHEDULE_MISSED = "schedule.missed"
+    SCHEDULE_CHANGED = "schedule.changed"
+    WORKER_STARTED = "worker.started"
+    WORKER_STOPPED = "worker.stopped"
+    WORKER_LOST = "worker.lost"
+    OPERATOR_ACTION = "operator.action"
+
+
+def job_topics(job_id: int, queue: str, workflow_id: int | None) -> tuple[str, ...]:
+    if workflow_id is None:
+        return (f"job:{job_id}", f"queue:{queue}")
+    return (f"job:{job_id}", f"queue:{queue}", f"workflow:{workflow_id}")
+
+
+def job_event(
+    event: EventKind, *, job_id: int, kind: str, queue: str, workflow_id: int | None, state: str, **extra: Any
+) -> EventDraft:
+    """One change of one job. Dead letters are told to `ops` too, since people wait for them."""
+    topics = job_topics(job_id, queue, workflow_id)
+    if event in (EventKind.JOB_DEAD, EventKind.JOB_REPLAYED, EventKind.JOB_DISCARDED):
+        topics = (*topics, OPS)
+    payload = {"job": job_id, "kind": kind, "queue": queue, "workflow": workflow_id, "state": state, **extra}
+    return EventDraft(kind=event.value, topics=topics, payload=payload)
+
+
+def ops_event(event: EventKind, **payload: Any) -> EventDraft:
+    """Something operators see: a queue, a worker, a schedule, an action."""
+    topics: tuple[str, ...] = (OPS,)
+    if "queue" in payload:
+        topics = (OPS, f"queue:{payload['queue']}")
+    return EventDraft(kind=event.value, topics=topics, payload=payload)
+
+
+def workflow_event(workflow_id: int, **payload: Any) -> EventDraft:
+    return EventDraft(
+        kind=EventKind.WORKFLOW_STATE.value,
+        topics=(f"workflow:{workflow_id}", OPS),
+        payload={"workflow": workflow_id, **payload},
+    )
+
+
+@lru_cache(maxsize=2048)
+def _frame(event: str, kind: str, queue: str, workflow_id: int | None, state: str) -> tuple[str, str, str]:
+    """The constant parts of an encoded job event: kinds and queues repeat, so they are escaped once."""
+    topics = f",{json.dumps('queue:' + queue)}" + (
+        "" if workflow_id is None else f',"workflow:{workflow_id}"'
+    )
+    rest = json.dumps({"kind": kind, "queue": queue, "workflow": workflow_id, "state": state})[1:-1]
+    return f'["{event}",["job:', f'"{topics}],{{"job":', f",{rest}"
+
+
+Told = tuple[int, str, str, int | None, int]  # job id, kind, queue, workflow id, attempt
+
+
+def encode_jobs(event: EventKind, state: str, jobs: Iterable[Told]) -> tuple[list[str], str]:
+    """The hot path: a batch of like changes as (topics, JSON items), as `notifications.log.append_encoded` takes it."""
+    topics: dict[str, None] = {}
+    items: list[str] = []
+    for job_id, kind, queue, workflow_id, attempt in jobs:
+        head, middle, rest = _frame(event.value, kind, queue, workflow_id, state)
+        items.append(f'{head}{job_id}{middle}{job_id}{rest},"attempt":{attempt}}}]')
+        topics[f"job:{job_id}"] = None
+        topics[f"queue:{queue}"] = None
+        if workflow_id is not None:
+            topics[f"workflow:{workflow_id}"] = None
+    return list(topics), f"[{','.join(items)}]"
+
+
+def chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

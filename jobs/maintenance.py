@@ -1,0 +1,141 @@
+"""The loops beside the scheduler: heartbeat, rescue, and what running handlers report.
+
+Each has its own connection, so that a slow statement of one never delays the heartbeat. A worker is declared lost only
+after the watcher itself, on its own monotonic clock and an unbroken connection, saw its beat stand still for a whole
+lease: neither a stepped clock nor a restart of the database makes a live worker look dead.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jobs import conf
+from jobs.context import Report
+from jobs.database import in_transaction
+from jobs.executor import Executor
+from jobs.loop import Loop
+from jobs.states import State
+from jobs.store import moving, workers
+from jobs.store.statements import execute, rows
+from jobs.store.telling import write_lines, write_progress
+from notifications.doorbell import ring
+
+__all__ = ["Heartbeat", "Reporter", "Rescuer"]
+
+Died = Callable[[str, BaseException], None]
+
+
+class Heartbeat(Loop):
+    """Says every second that this worker lives, and hears which running jobs somebody wants to cancel."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: Callable[[], int],
+        executor: Executor,
+        stats: Callable[[], dict[str, Any]],
+        draining: Callable[[], bool],
+        on_lost: Callable[[], None],
+        on_death: Died,
+    ) -> None:
+        super().__init__(name="heartbeat", interval=conf.get().HEARTBEAT_SECONDS, on_death=on_death)
+        self._worker_id = worker_id
+        self._executor = executor
+        self._stats = stats
+        self._draining = draining
+        self._on_lost = on_lost
+
+    def tick(self) -> int:
+        with self.connection.cursor() as cursor:
+            if not workers.heartbeat(
+                cursor, self._worker_id(), draining=self._draining(), stats=self._stats()
+            ):
+                self._on_lost()
+                return 0
+            running = list(self._executor.running())
+            asked = rows(cursor, "cancel_requests", {"ids": running}) if running else []
+        for job_id, reason in asked:
+            self._executor.request_cancel(job_id, reason)
+        return 1 + len(asked)
+
+
+class Rescuer(Loop):
+    """Watches the beats of all workers and gives back what the lost ones held."""
+
+    def __init__(self, *, on_death: Died, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(name="rescue", interval=conf.get().HEARTBEAT_SECONDS, on_death=on_death)
+        self._lease = conf.get().LEASE_SECONDS
+        self._clock = clock
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def connected_anew(self) -> None:
+        # The others may have been cut off as well, so their beats are watched from the beginning again.
+        self._seen.clear()
+
+    def tick(self) -> int:
+        connection = self.connection
+        with connection.cursor() as cursor:
+            beats = workers.living(cursor)
+        for worker_id in self._still(beats):
+            beat = beats[worker_id]
+            in_transaction(
+                connection, lambda c, w=worker_id, b=beat: workers.lose(c, w, beat=b, lease=self._lease)
+            )
+        rescued = in_transaction(connection, workers.rescue_orphans)
+        cancelled = in_transaction(connection, _answer_stale_requests)
+        if rescued:
+            ring("opsched_jobs")
+        if rescued or cancelled:
+            ring("opsched_events")
+        return rescued
+
+    def _still(self, beats: dict[int, int]) -> list[int]:
+        """Workers whose beat has not moved for a lease while this loop was watching."""
+        now = self._clock()
+        self._seen = {
+            worker: self._seen[worker]
+            if worker in self._seen and self._seen[worker][0] == beat
+            else (beat, now)
+            for worker, beat in beats.items()
+        }
+        return [worker for worker, (_, since) in self._seen.items() if now - since >= self._lease]
+
+
+def _answer_stale_requests(cursor: Any) -> int:
+    """Jobs that were to be cancelled while running, but failed or were rescued first: cancelled now."""
+    stale = rows(cursor, "stale_cancel_requests", {})
+    if not stale:
+        return 0
+    for job_id, reason in stale:
+        moving.close(cursor, [job_id], State.CANCELLED, reason=reason)
+    execute(cursor, "clear_cancel_requests", {"ids": [job_id for job_id, _ in stale]})
+    return len(stale)
+
+
+class Reporter(Loop):
+    """Writes log lines and progress of running jobs, in batches, four times a second."""
+
+    def __init__(self, *, executor: Executor, on_death: Died) -> None:
+        super().__init__(name="report", interval=0.25, on_death=on_death)
+        self._executor = executor
+        self._keep = conf.get().MAX_LOG_LINES
+        self._pending: list[Report] = []
+
+    def tick(self) -> int:
+        self._pending += self._executor.reports()
+        if not self._pending:
+            return 0
+        told = self._pending
+        lines = [report for report in told if len(report) == 5]
+        words = {report[0]: report for report in told if len(report) == 4}
+
+        def write(cursor: Any) -> None:
+            write_lines(cursor, lines, keep=self._keep)
+            write_progress(cursor, words)  # type: ignore[arg-type]
+
+        in_transaction(self.connection, write)
+        self._pending = self._pending[len(told) :]
+        ring("opsched_events")
+        return len(told)

@@ -1,0 +1,66 @@
+"""`manage.py runworker`: run jobs. (Ours; Channels has a command of the same name, see `checks.py`.)"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from jobs import conf
+from jobs.errors import ConfigurationError
+from jobs.registry import NAME
+from jobs.supervisor import Supervisor
+from jobs.worker import Options, Worker
+
+__all__ = ["Command"]
+
+MAX_CONCURRENCY = 1000
+MAX_PROCESSES = 64
+
+
+class Command(BaseCommand):
+    help = (
+        "Run jobs. TERM or Ctrl-C drains: nothing new is taken, what runs may end; a second one stops now. "
+        "Jobs that did not end go back without costing an attempt."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--queues", default="", help="Comma-separated; default: all queues.")
+        parser.add_argument(
+            "--concurrency", type=int, default=8, help="Jobs at once in each process (default 8)."
+        )
+        parser.add_argument("--processes", type=int, default=1, help="Worker processes (default 1).")
+        parser.add_argument("--name", default="", help="Shown in the list of workers; default: host and pid.")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        queues = [word.strip() for word in options["queues"].split(",") if word.strip()]
+        for queue in queues:
+            if not NAME.match(queue):
+                raise CommandError(f'"{queue}" is no name of a queue.', returncode=2)
+        _within("--concurrency", options["concurrency"], MAX_CONCURRENCY)
+        _within("--processes", options["processes"], MAX_PROCESSES)
+        try:
+            conf.get()
+        except ConfigurationError as error:
+            raise CommandError(str(error), returncode=2) from None
+        # What Django opened while starting must not be shared by forked processes.
+        connections.close_all()
+
+        def child(parent: int | None, number: int) -> int:
+            name = options["name"] and (
+                f"{options['name']}-{number}" if options["processes"] > 1 else options["name"]
+            )
+            return Worker(
+                Options(queues=queues, concurrency=options["concurrency"], name=name, parent=parent)
+            ).run()
+
+        if options["processes"] == 1:
+            sys.exit(child(None, 0))
+        sys.exit(Supervisor(count=options["processes"], child=child).run())
+
+
+def _within(what: str, value: int, high: int) -> None:
+    if not 1 <= value <= high:
+        raise CommandError(f"{what} must be within 1..{high}, not {value}.", returncode=2)

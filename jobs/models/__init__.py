@@ -1,0 +1,31 @@
+"""The tables of the jobs app. Fields, constraints, indexes; nothing but `jobs/store` changes a job."""
+
+from __future__ import annotations
+
+from jobs.models.deadletter import DeadLetter, OperatorAction
+from jobs.models.job import Attempt, Job, LogLine, Progress
+from jobs.models.queue import Queue, WorkerProcess
+from jobs.models.schedule import Schedule, Slot
+from jobs.models.waiting import Blocked, CancelRequest, Claim, Closed, Ready, Scheduled
+from jobs.models.workflow import Dependency, Workflow
+
+__all__ = [
+    "Attempt",
+    "Blocked",
+    "CancelRequest",
+    "Claim",
+    "Closed",
+    "DeadLetter",
+    "Dependency",
+    "Job",
+    "LogLine",
+    "OperatorAction",
+    "Progress",
+    "Queue",
+    "Ready",
+    "Schedule",
+    "Scheduled",
+    "Slot",
+    "WorkerProcess",
+    "Workflow",
+]

@@ -1,0 +1,167 @@
+"""Reads for people and programs: lists by state, capped counts, the figures of the operations page.
+
+No read counts a whole table or sorts one: states are looked up in the narrow tables, counts stop at a cap, lists go by
+key. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
+
+from jobs.models import Claim, Closed, DeadLetter, Job, Ready, Scheduled, WorkerProcess, Workflow
+from jobs.models.waiting import Blocked
+from jobs.states import State
+from jobs.store.statements import rows
+
+__all__ = ["COUNT_CAP", "Count", "counts_by_state", "figures", "running_ids", "with_state"]
+
+COUNT_CAP = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """A number that stops at a cap. `capped`: there are at least that many."""
+
+    number: int
+    capped: bool
+
+    def __str__(self) -> str:
+        return f"{self.number:,}+" if self.capped else f"{self.number:,}"
+
+
+def with_state(jobs: QuerySet[Job], state: State) -> QuerySet[Job]:
+    """The jobs of that state, found through the narrow table that holds it.
+
+    Completed jobs have no such table: they are most of all jobs, so a walk down the primary key finds a page at once.
+    """
+    match state:
+        case State.AVAILABLE:
+            return jobs.filter(Exists(Ready.objects.filter(job=OuterRef("pk"))), state=state)
+        case State.SCHEDULED | State.RETRYABLE:
+            return jobs.filter(Exists(Scheduled.objects.filter(job=OuterRef("pk"), state=state)))
+        case State.BLOCKED:
+            return jobs.filter(Exists(Blocked.objects.filter(job=OuterRef("pk"))), state=state)
+        case State.RUNNING:
+            return jobs.filter(pk__in=running_ids(), state=state)
+        case State.DEAD:
+            return jobs.filter(Exists(DeadLetter.objects.filter(job=OuterRef("pk"))), state=state)
+        case State.CANCELLED | State.DISCARDED | State.SKIPPED:
+            return jobs.filter(Exists(Closed.objects.filter(job=OuterRef("pk"), state=state)))
+        case _:
+            return jobs.filter(state=state)
+
+
+def running_ids(limit: int = COUNT_CAP) -> list[int]:
+    """Ids in the claims of all workers: what runs, and what of the same batches has just ended."""
+    found: list[int] = []
+    for ids in Claim.objects.order_by("pk").values_list("jobs", flat=True).iterator(chunk_size=100):
+        found.extend(ids)
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def counts_by_state() -> dict[State, Count]:
+    """How many jobs are in each state that has a narrow table; each count stops at `COUNT_CAP`."""
+    waiting: dict[State, QuerySet[Any]] = {
+        State.AVAILABLE: Ready.objects.all(),
+        State.SCHEDULED: Scheduled.objects.filter(state=State.SCHEDULED),
+        State.RETRYABLE: Scheduled.objects.filter(state=State.RETRYABLE),
+        State.BLOCKED: Blocked.objects.all(),
+        State.RUNNING: Job.objects.filter(pk__in=running_ids(), state=State.RUNNING),
+        State.DEAD: DeadLetter.objects.all(),
+        State.CANCELLED: Closed.objects.filter(state=State.CANCELLED),
+        State.DISCARDED: Closed.objects.filter(state=State.DISCARDED),
+        State.SKIPPED: Closed.objects.filter(state=State.SKIPPED),
+    }
+    return {state: _capped(found) for state, found in waiting.items()}
+
+
+def _capped(found: QuerySet[Any]) -> Count:
+    number = found.order_by()[: COUNT_CAP + 1].count()
+    return Count(number=min(number, COUNT_CAP), capped=number > COUNT_CAP)
+
+
+def figures() -> dict[str, Any]:
+    """What the operations page shows, as JSON: queues, workers, totals. One short round of queries."""
+    counts = counts_by_state()
+    return {
+        "states": {
+            state.value: {"count": count.number, "capped": count.capped} for state, count in counts.items()
+        },
+        "queues": _queues(),
+        "workers": _workers(),
+        "running": _running(),
+        "dead": _dead(),
+        "workflows": list(
+            Workflow.objects.filter(state="running")
+            .order_by("-pk")
+            .values("id", "name", "state", "total", "active", "blocked", "dead", "completed", "closed")[:10]
+        ),
+    }
+
+
+def _queues() -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        found = rows(cursor, "queue_figures", {"cap": COUNT_CAP})
+    return [
+        {
+            "name": name,
+            "paused": paused,
+            "available": min(available, COUNT_CAP),
+            "capped": available > COUNT_CAP,
+            "oldest_seconds": oldest,
+        }
+        for name, paused, available, oldest in found
+    ]
+
+
+def _workers() -> list[dict[str, Any]]:
+    living = WorkerProcess.objects.filter(state__in=["live", "draining"]).order_by("pk")[:200]
+    return [
+        {
+            "id": worker.pk,
+            "name": worker.name,
+            "state": worker.state,
+            "queues": worker.queues,
+            "concurrency": worker.concurrency,
+            "heartbeat_at": worker.heartbeat_at.isoformat(),
+            "started_at": worker.started_at.isoformat(),
+            "stats": worker.stats,
+        }
+        for worker in living
+    ]
+
+
+def _running() -> list[dict[str, Any]]:
+    jobs = Job.objects.filter(pk__in=running_ids(500), state=State.RUNNING).order_by("started_at")[:20]
+    return [
+        {
+            "id": job.pk,
+            "kind": job.kind,
+            "queue": job.queue,
+            "attempt": job.attempt,
+            "worker": job.worker_id,
+            "started_at": None if job.started_at is None else job.started_at.isoformat(),
+            "progress": getattr(getattr(job, "progress", None), "fraction", None),
+        }
+        for job in jobs.select_related("progress")
+    ]
+
+
+def _dead() -> list[dict[str, Any]]:
+    letters = DeadLetter.objects.order_by("-died_at", "-job_id")[:10]
+    return [
+        {
+            "id": letter.pk,
+            "kind": letter.kind,
+            "queue": letter.queue,
+            "error": f"{letter.error_class}: {letter.message}"[:200],
+            "died_at": letter.died_at.isoformat(),
+        }
+        for letter in letters
+    ]

@@ -1,0 +1,329 @@
+"""The heart of a worker: one loop that records what ended, fires what is due, claims what is ready, and hands it out.
+
+It runs in the worker's main thread and owns the only connection that claims and completes. Completions and the next
+claim share a transaction. Nothing is decided in memory: a candidate the database refuses is dropped, an outcome the
+fence refuses is counted as lost, and after a commit whose outcome is unknown the database is asked what this worker
+holds. All waits end early through the doorbell, the executor or a signal.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from jobs import conf, schedules
+from jobs.completion import backoff_from, decide
+from jobs.database import in_transaction, open_connection
+from jobs.executor import Executor
+from jobs.outcomes import GiveBack, Outcome
+from jobs.registry import Registry
+from jobs.states import State
+from jobs.store.claiming import claim, drop_claims
+from jobs.store.ending import end_attempts
+from jobs.store.moving import promote
+from jobs.store.statements import rows
+from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
+from jobs.window import Window
+from notifications.doorbell import ring
+
+__all__ = ["Scheduler", "Tick"]
+
+logger = logging.getLogger("opsched.worker")
+
+EVENTS = "opsched_events"
+STALE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What one round did."""
+
+    recorded: int = 0
+    claimed: int = 0
+    promoted: int = 0
+
+
+class Scheduler:
+    """Claims for one worker. `tick()` does one round; `wait_seconds()` says how long it may sleep after it."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: int,
+        queues: Sequence[str],
+        registry: Registry,
+        executor: Executor,
+        concurrency: int,
+    ) -> None:
+        self.worker_id = worker_id
+        self.stats: Counter[str] = Counter()
+        self.draining = False
+        self._settings = conf.get()
+        self._registry = registry
+        self._executor = executor
+        self._concurrency = concurrency
+        self._window = Window(queues=queues, kinds=registry.names(), horizon=3 * self._settings.POLL_SECONDS)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._rng = random.Random()
+        self._held: dict[int, tuple[ClaimedJob, float]] = {}
+        self._left: dict[int, int] = {}
+        self._unrecorded: list[Transition] = []
+        self._uncertain = False
+        self._polled = float("-inf")
+        self._rang = False
+        self._average = 1.0
+        self._busy_before = 0.0
+
+    # -- what the worker calls -----------------------------------------------------------------------------------------
+
+    def bell(self) -> None:
+        """Work may have become ready."""
+        self._rang = True
+
+    def control(self) -> None:
+        """An operator did something: look at everything anew."""
+        self._polled = float("-inf")
+
+    def held(self) -> int:
+        return len(self._held)
+
+    def tick(self) -> Tick:
+        """Record, promote, look, claim, hand out. Raises psycopg.OperationalError when the database is away."""
+        transitions = self._transitions()
+        if self._uncertain:
+            self._reconcile()
+        promoted = 0 if self.draining else self._fire()
+        if not self.draining:
+            self._look()
+        claimed, recorded = self._record_and_claim(transitions)
+        self._hand_out(claimed)
+        return Tick(recorded=recorded, claimed=len(claimed.jobs), promoted=promoted)
+
+    def wait_seconds(self) -> float:
+        """How long nothing needs this loop, if nobody wakes it."""
+        if self._unrecorded or self._executor.has_ended():
+            return 0.0
+        if self._executor.unstarted():
+            return 0.005
+        wait = self._polled + self._settings.POLL_SECONDS - time.monotonic()
+        due = self._window.seconds_until_due()
+        return max(0.0, wait if due is None else min(wait, due))
+
+    def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
+        """Jobs that will not run to an end here go back at no cost; recorded by the next tick."""
+        for job in jobs:
+            if job.id in self._held:
+                self._unrecorded.append(self._decide(job, GiveBack(reason)))
+
+    def give_back_all(self, reason: str) -> None:
+        """The worker stops now: everything it holds goes back; what still runs is refused by the fence later."""
+        self._executor.take_back()
+        self.give_back([job for job, _ in self._held.values()], reason)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def start_anew(self, worker_id: int) -> None:
+        """This worker was declared lost and has a new id: what it held belongs to others now."""
+        self.stats["lost"] += len(self._held)
+        self._executor.take_back()
+        for context in self._executor.running().values():
+            context.request_cancel("the worker was declared lost")
+        self.worker_id = worker_id
+        self._held.clear()
+        self._left.clear()
+        self._unrecorded.clear()
+
+    # -- one round -----------------------------------------------------------------------------------------------------
+
+    def _transitions(self) -> list[Transition]:
+        """What ended since the last round, decided; with what could not be recorded then."""
+        ended = self._executor.collect()
+        self._measure(len(ended))
+        decided = [self._decide(job, outcome) for job, outcome in ended if self._holds(job)]
+        self._unrecorded += decided
+        return self._unrecorded
+
+    def _holds(self, job: ClaimedJob) -> bool:
+        held = self._held.get(job.id)
+        return held is not None and held[0] is job
+
+    def _decide(self, job: ClaimedJob, outcome: Outcome) -> Transition:
+        return decide(
+            job,
+            outcome,
+            backoff=lambda: backoff_from(job.options, self._registry.get(job.kind).backoff),
+            max_result=self._settings.MAX_RESULT_BYTES,
+            rng=self._rng,
+        )
+
+    def _measure(self, count: int) -> None:
+        """The average run time decides how far ahead to claim: enough to keep the threads busy, no more."""
+        busy = self._executor.busy_seconds()
+        if count:
+            self._average = 0.5 * self._average + 0.5 * max(1e-6, (busy - self._busy_before) / count)
+            self._busy_before = busy
+
+    def _fire(self) -> int:
+        due, has_schedule = self._window.due()
+        if has_schedule:
+            self.stats["slots"] += in_transaction(self._database(), schedules.fill_due)
+        moved = in_transaction(self._database(), lambda cursor: promote(cursor, due)) if due else []
+        if due or has_schedule:
+            # Whoever lost a promotion to another worker, and slots that were filled, show in the tables.
+            self._rang = True
+            self._ring_events()
+            with self._database().cursor() as cursor:
+                self._window.look_ahead(cursor, 3 * self._settings.POLL_SECONDS)
+        if moved or has_schedule:
+            ring("opsched_jobs")
+        return len(moved)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        with self._database().cursor() as cursor:
+            if now >= self._polled + self._settings.POLL_SECONDS:
+                self._window.poll(cursor)
+                self._polled = now
+            elif self._rang:
+                self._window.peek(cursor)
+                self._window.look_ahead(cursor, 3 * self._settings.POLL_SECONDS)
+            elif len(self._window) < self._room() and self._window.more_in_database:
+                self._window.refill(cursor)
+        self._rang = False
+
+    def _room(self) -> int:
+        """How many more jobs to hold: free threads, and what they will finish within `PREFETCH_SECONDS`."""
+        if self.draining:
+            return 0
+        ahead = int(self._concurrency * self._settings.PREFETCH_SECONDS / self._average)
+        return max(0, min(self._concurrency + ahead, 2 * self._settings.CLAIM_BATCH) - len(self._held))
+
+    def _record_and_claim(self, transitions: list[Transition]) -> tuple[Claimed, int]:
+        room = min(self._settings.CLAIM_BATCH, self._room() + len(transitions)) if not self.draining else 0
+        candidates = self._window.take(room) if room else []
+        if not transitions and not candidates:
+            return Claimed(claim_id=None, jobs=[], missed=[]), 0
+
+        def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, Claimed]:
+            recorded = end_attempts(cursor, self.worker_id, transitions) if transitions else Recorded()
+            drop_claims(cursor, self._finished_claims(transitions))
+            if not candidates:
+                return recorded, Claimed(claim_id=None, jobs=[], missed=[])
+            return recorded, claim(
+                cursor, worker_id=self.worker_id, candidates=candidates, limit=len(candidates)
+            )
+
+        try:
+            recorded, claimed = in_transaction(self._database(), work)
+        except psycopg.OperationalError:
+            self._uncertain = True
+            raise
+        self._note(transitions, recorded)
+        self.stats["missed"] += len(claimed.missed)
+        if claimed.missed:
+            self._rang = True
+        self._ring_events()
+        return claimed, len(recorded.recorded)
+
+    def _note(self, transitions: Sequence[Transition], recorded: Recorded) -> None:
+        """The commit is certain: forget what ended."""
+        for claim_id in self._finished_claims(transitions):
+            del self._left[claim_id]
+        lost = set(recorded.lost)
+        for transition in transitions:
+            job = transition.job
+            self._held.pop(job.id, None)
+            if job.claim_id in self._left:
+                self._left[job.claim_id] -= 1
+            self.stats["lost" if job.id in lost else transition.target.value] += 1
+        if any(t.target in (State.RETRYABLE, State.SCHEDULED) for t in transitions) or recorded.released:
+            self._rang = True
+        if recorded.released:
+            ring("opsched_jobs")
+        self._unrecorded = []
+
+    def _finished_claims(self, transitions: Sequence[Transition]) -> list[int]:
+        ending = Counter(t.job.claim_id for t in transitions)
+        return [claim_id for claim_id, count in ending.items() if self._left.get(claim_id) == count]
+
+    def _hand_out(self, claimed: Claimed) -> None:
+        if claimed.claim_id is not None:
+            now = time.monotonic()
+            self._left[claimed.claim_id] = len(claimed.jobs)
+            for job in claimed.jobs:
+                self._held[job.id] = (job, now)
+            self._executor.put(claimed.jobs)
+        self._return_stale()
+
+    def _return_stale(self) -> None:
+        """A job claimed ahead that no thread began within a second goes back: another worker may have room."""
+        if not self._executor.unstarted():
+            return
+        now = time.monotonic()
+        if any(now - since > STALE_SECONDS for _, since in self._held.values()):
+            waiting = self._executor.take_back()
+            stale = [job for job in waiting if now - self._held[job.id][1] > STALE_SECONDS]
+            self._executor.put([job for job in waiting if now - self._held[job.id][1] <= STALE_SECONDS])
+            self.give_back(stale, "claimed ahead, but no thread became free")
+
+    # -- the database --------------------------------------------------------------------------------------------------
+
+    def _database(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = open_connection(f"opsched worker {self.worker_id}")
+            self._polled = float("-inf")
+        return self._connection
+
+    def _reconcile(self) -> None:
+        """After a commit whose outcome is unknown: drop what was recorded after all, give back what was claimed."""
+        with self._database().cursor() as cursor:
+            params = {
+                "ids": [t.job.id for t in self._unrecorded],
+                "attempts": [t.job.attempt for t in self._unrecorded],
+                "worker": self.worker_id,
+            }
+            settled = {(row[0], row[1]) for row in rows(cursor, "settled_attempts", params)}
+            unknown = rows(cursor, "my_claims", {"worker": self.worker_id, "known": list(self._left)})
+        done = [t for t in self._unrecorded if (t.job.id, t.job.attempt) in settled]
+        waiting = [t for t in self._unrecorded if (t.job.id, t.job.attempt) not in settled]
+        self._note(done, Recorded(recorded=[t.job.id for t in done]))
+        self._unrecorded = waiting
+        self._adopt(unknown)
+        self._uncertain = False
+
+    def _adopt(self, unknown: Sequence[tuple[Any, ...]]) -> None:
+        """Jobs of a claim whose answer never came: this worker holds them, so it gives them back."""
+        jobs = [
+            ClaimedJob(
+                claim_id=row[0],
+                id=row[1],
+                kind=row[2],
+                queue=row[3],
+                attempt=row[4],
+                max_attempts=row[5],
+                payload="{}",
+                options=None,
+                workflow_id=row[6],
+                task=row[7],
+                created_at=row[8],
+                ready_at=None,
+            )
+            for row in unknown
+        ]
+        for job in jobs:
+            self._held[job.id] = (job, time.monotonic())
+            self._left[job.claim_id] = self._left.get(job.claim_id, 0) + 1
+        self.give_back(jobs, "the answer to the claim was lost")
+
+    def _ring_events(self) -> None:
+        ring(EVENTS)

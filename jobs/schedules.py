@@ -1,0 +1,162 @@
+"""Schedules: checked when saved, filled when due, each slot once.
+
+A worker that finds a due schedule locks its row, inserts the slots (the unique key decides) and submits their jobs in
+one transaction; the others skip the row. Slots are computed from the cron expression and the zone, never from the
+moment a worker happened to look.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from jobs.core.cron import CronExpression
+from jobs.core.errors import CoreError
+from jobs.errors import InvalidSubmission
+from jobs.events import EventKind, ops_event
+from jobs.payloads import check_text
+from jobs.store import submitting
+from jobs.store.statements import Cursor, execute, rows
+from jobs.submit import JobSpec, prepare
+from notifications.log import append
+
+__all__ = ["MAX_CATCH_UP", "check", "fill_due", "next_slots", "parse"]
+
+logger = logging.getLogger("opsched.schedules")
+
+MAX_CATCH_UP = 100
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A schedule whose time has come, as `lock_due_schedules.sql` returns it."""
+
+    id: int
+    name: str
+    kind: str
+    payload: str
+    queue: str
+    priority: int | None
+    cron: str
+    timezone: str
+    misfire: str
+    catch_up_seconds: float
+    slot: datetime
+    now: datetime
+    user_id: int | None
+
+
+def check(
+    *, cron: str, timezone: str, kind: str, payload: Any, queue: str | None, priority: int | None
+) -> CronExpression:
+    """Refuse a schedule that could not run. Raises InvalidSubmission with the field."""
+    expression = parse(cron, timezone)
+    prepare(JobSpec(kind=kind, payload=payload, queue=queue or None, priority=priority))
+    return expression
+
+
+def parse(cron: str, timezone: str) -> CronExpression:
+    """The expression in its zone. Raises InvalidSubmission with the field."""
+    check_text(cron, field="cron", max_length=200)
+    check_text(timezone, field="timezone", max_length=60)
+    try:
+        return CronExpression.parse(cron, timezone)
+    except CoreError as error:
+        raise InvalidSubmission(getattr(error, "field", "cron"), str(error)) from None
+
+
+def next_slots(expression: CronExpression, after: datetime, count: int) -> list[datetime]:
+    """The next `count` slots after an instant, in UTC."""
+    slots: list[datetime] = []
+    for _ in range(count):
+        after = expression.next_after(after)
+        slots.append(after)
+    return slots
+
+
+def fill_due(cursor: Cursor) -> int:
+    """Fill the slots that are due, in the caller's transaction; the number of jobs submitted."""
+    return sum(_fill(cursor, Due(**dict(zip(Due.__slots__, row, strict=True)))) for row in _locked(cursor))
+
+
+def _locked(cursor: Cursor) -> list[tuple[Any, ...]]:
+    return rows(cursor, "lock_due_schedules", {"limit": _AT_ONCE})
+
+
+def _fill(cursor: Cursor, due: Due) -> int:
+    try:
+        expression = parse(due.cron, due.timezone)
+        job = prepare(
+            JobSpec(
+                kind=due.kind, payload=json.loads(due.payload), queue=due.queue or None, priority=due.priority
+            )
+        )
+    except InvalidSubmission as error:
+        # A deploy removed the kind or the zone: leave the slot to a worker that knows it, try again in a minute.
+        logger.warning('schedule "%s" cannot be filled here: %s', due.name, error)
+        execute(
+            cursor,
+            "advance_schedule",
+            {"next": due.now + timedelta(minutes=1), "last": None, "schedule": due.id},
+        )
+        return 0
+    wanted, missed = _choose(due, _past_slots(expression, due))
+    filled = (
+        [row[0] for row in rows(cursor, "insert_slots", {"schedule": due.id, "ats": wanted})]
+        if wanted
+        else []
+    )
+    if filled:
+        placed = submitting.insert_jobs(cursor, [job] * len(filled), user_id=due.user_id)
+        jobs = [job_id for job_id, _ in placed]
+        execute(cursor, "bind_slots", {"schedule": due.id, "ats": filled, "jobs": jobs})
+        _tell_filled(cursor, due, filled, jobs)
+    if missed:
+        append(cursor, [ops_event(EventKind.SCHEDULE_MISSED, schedule=due.id, name=due.name, slots=missed)])
+    last = wanted[-1] if wanted else None
+    params = {"next": expression.next_after(due.now), "last": last, "schedule": due.id}
+    execute(cursor, "advance_schedule", params)
+    return len(filled)
+
+
+def _past_slots(expression: CronExpression, due: Due) -> list[datetime]:
+    """The slots from the due one up to now, the newest `MAX_CATCH_UP` within the catch-up window."""
+    earliest = max(due.slot, due.now - timedelta(seconds=due.catch_up_seconds))
+    just_before = earliest - timedelta(microseconds=1)
+    slots = expression.slots_between(just_before, due.now, MAX_CATCH_UP)
+    if len(slots) == MAX_CATCH_UP:
+        # More than the limit: what counts is the newest, so look from the end of the window backwards in time.
+        slots = _newest(expression, due.now, slots[-1])
+    return slots or [due.slot]
+
+
+def _newest(expression: CronExpression, now: datetime, last: datetime) -> list[datetime]:
+    slots = [last]
+    while (following := expression.slots_between(slots[-1], now, MAX_CATCH_UP)) and following != slots:
+        slots = following
+    return slots
+
+
+def _choose(due: Due, slots: Sequence[datetime]) -> tuple[list[datetime], int]:
+    """Which of the past slots to fill, and how many are left out. One slot is no misfire, whatever the policy."""
+    fresh = due.now - slots[-1] < timedelta(seconds=60)
+    match due.misfire:
+        case "all":
+            return list(slots), 0
+        case "skip" if not fresh:
+            return [], len(slots)
+        case _:
+            return [slots[-1]], len(slots) - 1
+
+
+def _tell_filled(cursor: Cursor, due: Due, filled: Sequence[datetime], jobs: Sequence[int]) -> None:
+    drafts = [
+        ops_event(EventKind.SCHEDULE_FILLED, schedule=due.id, name=due.name, slot=slot.isoformat(), job=job)
+        for slot, job in zip(filled, jobs, strict=True)
+    ]
+    append(cursor, drafts)

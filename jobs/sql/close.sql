@@ -1,0 +1,19 @@
+-- Take jobs that are not running out of the game: cancelled, discarded or skipped. `sources` are the states the move may
+-- start from (the transition table's). Locks in id order.
+WITH held AS MATERIALIZED (
+    SELECT j.id, j.state FROM jobs_job j
+    WHERE j.id = ANY(%(ids)s::bigint[]) AND j.state = ANY(%(sources)s::text[]) AND j.state <> 'running'
+    ORDER BY j.id
+    FOR UPDATE
+), ready AS (
+    DELETE FROM jobs_ready r USING held h WHERE r.job_id = h.id
+), scheduled AS (
+    DELETE FROM jobs_scheduled s USING held h WHERE s.job_id = h.id
+), blocked AS (
+    DELETE FROM jobs_blocked b USING held h WHERE b.job_id = h.id
+), dead AS (
+    DELETE FROM jobs_deadletter d USING held h WHERE d.job_id = h.id
+)
+UPDATE jobs_job j SET state = %(target)s, finished_at = clock_timestamp()
+FROM held h WHERE j.id = h.id
+RETURNING j.id, j.kind, j.queue, j.workflow_id, h.state AS before

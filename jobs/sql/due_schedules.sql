@@ -1,0 +1,5 @@
+-- When the schedules that are not paused have their next slots, for the wheel. A handful of rows by a partial index.
+SELECT id, (extract(epoch FROM next_slot_at) * 1000000)::bigint AS at_us FROM jobs_schedule
+WHERE paused_at IS NULL AND next_slot_at <= to_timestamp(%(until)s::float8)
+ORDER BY next_slot_at
+LIMIT %(limit)s

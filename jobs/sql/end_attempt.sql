@@ -1,0 +1,19 @@
+-- The other ends of an attempt, behind the same fence: retry, snooze, give back, die, discard, cancel. `refund` gives
+-- the attempt back. Each of them leaves an attempt row, written from what this statement returns.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[], %(states)s::text[], %(refunds)s::bool[])
+        AS u(id, attempt, state, refund)
+), held AS MATERIALIZED (
+    SELECT j.id, j.started_at FROM jobs_job j JOIN input i ON i.id = j.id
+    WHERE j.attempt = i.attempt AND j.worker_id = %(worker)s AND j.state = 'running'
+    ORDER BY j.id
+    FOR UPDATE OF j
+)
+UPDATE jobs_job j
+SET state = i.state,
+    attempt = CASE WHEN i.refund THEN j.attempt - 1 ELSE j.attempt END,
+    ready_at = CASE WHEN i.state = 'available' THEN clock_timestamp() ELSE j.ready_at END,
+    finished_at = CASE WHEN i.state IN ('dead', 'discarded', 'cancelled') THEN clock_timestamp() END
+FROM input i JOIN held h ON h.id = i.id
+WHERE j.id = i.id
+RETURNING j.id, j.kind, j.queue, j.workflow_id, h.started_at

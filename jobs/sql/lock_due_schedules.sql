@@ -1,0 +1,8 @@
+-- The schedules whose slot has come, each locked by one worker only; the others skip it.
+SELECT id, name, kind, payload::text, queue, priority, cron, timezone, misfire, catch_up_seconds, next_slot_at,
+       clock_timestamp(), created_by_id
+FROM jobs_schedule
+WHERE paused_at IS NULL AND next_slot_at <= clock_timestamp()
+ORDER BY id
+LIMIT %(limit)s
+FOR UPDATE SKIP LOCKED

@@ -1,0 +1,12 @@
+-- Dead letters become available with fresh attempts: the numbers go on, so that the fence and the history stay unique.
+WITH held AS MATERIALIZED (
+    SELECT j.id, j.attempt, j.max_attempts FROM jobs_job j
+    WHERE j.id = ANY(%(ids)s::bigint[]) AND j.state = 'dead' ORDER BY j.id FOR UPDATE
+), gone AS (
+    DELETE FROM jobs_deadletter d USING held h WHERE d.job_id = h.id
+)
+UPDATE jobs_job j
+SET state = 'available', ready_at = coalesce(%(now)s::timestamptz, clock_timestamp()), finished_at = NULL,
+    max_attempts = least(32000, j.attempt + greatest(1, j.max_attempts - j.attempt, %(attempts)s))
+FROM held h WHERE j.id = h.id
+RETURNING j.id, j.kind, j.queue, j.workflow_id

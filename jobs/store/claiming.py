@@ -1,0 +1,54 @@
+"""Claims: ready jobs become running ones, fenced by worker and attempt, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobs.events import EventKind, encode_jobs
+from jobs.states import State
+from jobs.store.statements import Cursor, execute, rows
+from jobs.store.values import Claimed, ClaimedJob
+from notifications.log import append_encoded
+
+__all__ = ["claim", "drop_claims"]
+
+
+def claim(cursor: Cursor, *, worker_id: int, candidates: Sequence[int], limit: int) -> Claimed:
+    """Take up to `limit` of the candidates for this worker. What it did not get is told apart in `missed`."""
+    found = rows(cursor, "claim", {"ids": list(candidates), "worker": worker_id, "limit": limit})
+    if not found:
+        return Claimed(claim_id=None, jobs=[], missed=list(candidates))
+    ids = [row[0] for row in found]
+    claim_id: int = rows(cursor, "insert_claim", {"worker": worker_id, "ids": ids})[0][0]
+    topics, items = encode_jobs(
+        EventKind.JOB_STARTED,
+        State.RUNNING.value,
+        [(row[0], row[1], row[2], row[7], row[3]) for row in found],
+    )
+    append_encoded(cursor, topics=topics, items=items)
+    jobs = [_job(row, claim_id) for row in found]
+    taken = set(ids)
+    return Claimed(claim_id=claim_id, jobs=jobs, missed=[job for job in candidates if job not in taken])
+
+
+def _job(row: tuple, claim_id: int) -> ClaimedJob:  # type: ignore[type-arg]
+    return ClaimedJob(
+        id=row[0],
+        kind=row[1],
+        queue=row[2],
+        attempt=row[3],
+        max_attempts=row[4],
+        payload=row[5],
+        options=row[6],
+        workflow_id=row[7],
+        task=row[8],
+        created_at=row[9],
+        ready_at=row[10],
+        claim_id=claim_id,
+    )
+
+
+def drop_claims(cursor: Cursor, claim_ids: Sequence[int]) -> None:
+    """Forget batches of which every job has ended."""
+    if claim_ids:
+        execute(cursor, "delete_claims", {"ids": list(claim_ids)})

@@ -1,0 +1,125 @@
+"""Moves of jobs that no worker holds: promotion, replay, cancellation, priority; and requests to ones that do.
+
+Each call is one transaction's worth of work: rows, narrow tables, workflow counts, children and events together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from jobs.events import EventKind, chunks, encode_jobs, job_event
+from jobs.states import State, allowed_from
+from jobs.store.statements import Cursor, execute, rows
+from jobs.store.values import Moved
+from jobs.store.workflows import move_counts, skip_descendants
+from notifications.log import append, append_encoded
+
+__all__ = ["close", "promote", "replay", "request_cancel", "set_priority"]
+
+_EVENTS_PER_ROW = 500
+_CLOSED = {State.CANCELLED: EventKind.JOB_CANCELLED, State.DISCARDED: EventKind.JOB_DISCARDED}
+_MOVE = {State.CANCELLED: "cancel", State.DISCARDED: "discard"}
+
+
+def promote(
+    cursor: Cursor, ids: Sequence[int], *, now: datetime | None = None, anyway: bool = False
+) -> list[Moved]:
+    """Waiting jobs whose time has come become available. `anyway`: whatever their time."""
+    moved = _moved(rows(cursor, "promote", {"ids": list(ids), "now": now, "anyway": anyway}))
+    if moved:
+        execute(cursor, "insert_ready", {"ids": [job.id for job in moved]})
+        _tell(cursor, EventKind.JOB_AVAILABLE, State.AVAILABLE, moved)
+    return moved
+
+
+def replay(cursor: Cursor, ids: Sequence[int], *, attempts: int, now: datetime | None = None) -> list[Moved]:
+    """Dead letters become available, with at least `attempts` further attempts."""
+    moved = _moved(rows(cursor, "replay", {"ids": list(ids), "attempts": attempts, "now": now}))
+    if moved:
+        execute(cursor, "insert_ready", {"ids": [job.id for job in moved]})
+        append(cursor, [_event(EventKind.JOB_REPLAYED, job, State.AVAILABLE) for job in moved])
+        move_counts(cursor, [(job.workflow_id, State.DEAD, State.AVAILABLE) for job in moved])
+    return moved
+
+
+def close(cursor: Cursor, ids: Sequence[int], target: State, *, reason: str) -> list[Moved]:
+    """Cancel waiting jobs or discard dead letters; what waits for them is skipped."""
+    params = {"ids": list(ids), "sources": allowed_from(_MOVE[target]), "target": target.value}
+    moved = _moved(rows(cursor, "close", params))
+    if not moved:
+        return []
+    told = {
+        "jobs": [job.id for job in moved],
+        "states": [target.value for _ in moved],
+        "reasons": [reason for _ in moved],
+    }
+    execute(cursor, "insert_closed", told)
+    append(cursor, [_event(_CLOSED[target], job, target, reason=reason[:300]) for job in moved])
+    changes = [(job.workflow_id, State(job.before), target) for job in moved]
+    in_workflows = [job.id for job in moved if job.workflow_id is not None]
+    if in_workflows:
+        changes += skip_descendants(cursor, in_workflows)
+    move_counts(cursor, changes)
+    return moved
+
+
+def request_cancel(cursor: Cursor, ids: Sequence[int], *, reason: str) -> list[Moved]:
+    """Ask the workers that run these jobs to stop them."""
+    asked = _moved(rows(cursor, "request_cancel", {"ids": list(ids), "reason": reason}))
+    append(
+        cursor,
+        [_event(EventKind.JOB_CANCEL_REQUESTED, job, State.RUNNING, reason=reason[:300]) for job in asked],
+    )
+    return asked
+
+
+def set_priority(cursor: Cursor, ids: Sequence[int], priority: int) -> list[Moved]:
+    """A new priority for jobs that wait: in the row and in the rank that workers read."""
+    states = allowed_from("cancel")
+    states.remove(State.RUNNING.value)
+    moved = _moved(rows(cursor, "set_priority", {"ids": list(ids), "priority": priority, "states": states}))
+    drafts = [
+        job_event(
+            EventKind.JOB_PRIORITY,
+            job_id=job.id,
+            kind=job.kind,
+            queue=job.queue,
+            workflow_id=job.workflow_id,
+            state="",
+            before=job.before,
+            priority=priority,
+        )
+        for job in moved
+    ]
+    append(cursor, drafts)
+    return moved
+
+
+def _moved(found: list[tuple[Any, ...]]) -> list[Moved]:
+    return [
+        Moved(
+            id=row[0], kind=row[1], queue=row[2], workflow_id=row[3], before=row[4] if len(row) > 4 else None
+        )
+        for row in found
+    ]
+
+
+def _event(event: EventKind, job: Moved, state: State, **extra: Any) -> Any:
+    return job_event(
+        event,
+        job_id=job.id,
+        kind=job.kind,
+        queue=job.queue,
+        workflow_id=job.workflow_id,
+        state=state.value,
+        **extra,
+    )
+
+
+def _tell(cursor: Cursor, event: EventKind, state: State, moved: Sequence[Moved]) -> None:
+    for part in chunks(moved, _EVENTS_PER_ROW):
+        told = [(job.id, job.kind, job.queue, job.workflow_id, 0) for job in part]
+        topics, items = encode_jobs(event, state.value, told)
+        append_encoded(cursor, topics=topics, items=items)

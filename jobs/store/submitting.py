@@ -1,0 +1,85 @@
+"""New rows: jobs, workflows, edges, with their events, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from jobs.events import EventKind, chunks, encode_jobs
+from jobs.states import State
+from jobs.store.statements import Cursor, execute, rows
+from jobs.store.values import NewJob
+from notifications.log import append_encoded
+
+__all__ = ["insert_jobs", "insert_workflow"]
+
+EVENTS_PER_ROW = 500
+
+
+def insert_jobs(
+    cursor: Cursor,
+    jobs: Sequence[NewJob],
+    *,
+    user_id: int | None = None,
+    workflow_id: int | None = None,
+    now: datetime | None = None,
+) -> list[tuple[int, State]]:
+    """Insert the jobs; id and first state of each, in the order given."""
+    execute(cursor, "ensure_queues", {"names": sorted({job.queue for job in jobs})})
+    params = {
+        "kinds": [job.kind for job in jobs],
+        "queues": [job.queue for job in jobs],
+        "priorities": [job.priority for job in jobs],
+        "max_attempts": [job.max_attempts for job in jobs],
+        "payloads": [job.payload for job in jobs],
+        "options": [job.options for job in jobs],
+        "ats": [job.scheduled_at for job in jobs],
+        "tasks": [job.task for job in jobs],
+        "pendings": [job.pending for job in jobs],
+        "workflow": workflow_id,
+        "user": user_id,
+        "now": now,
+    }
+    placed = [(row[0], State(row[1])) for row in rows(cursor, "insert_jobs", params)]
+    _tell(cursor, jobs, placed, workflow_id)
+    return placed
+
+
+def _tell(
+    cursor: Cursor, jobs: Sequence[NewJob], placed: Sequence[tuple[int, State]], workflow_id: int | None
+) -> None:
+    for state in sorted({state for _, state in placed}):
+        told = [
+            (job_id, job.kind, job.queue, workflow_id, 0)
+            for job, (job_id, its) in zip(jobs, placed, strict=True)
+            if its is state
+        ]
+        for part in chunks(told, EVENTS_PER_ROW):
+            topics, items = encode_jobs(EventKind.JOB_SUBMITTED, state.value, part)
+            append_encoded(cursor, topics=topics, items=items)
+
+
+def insert_workflow(
+    cursor: Cursor,
+    name: str,
+    jobs: Sequence[NewJob],
+    edges: Sequence[tuple[int, int]],
+    *,
+    user_id: int | None = None,
+    now: datetime | None = None,
+) -> tuple[int, list[tuple[int, State]]]:
+    """Insert a workflow. `edges`: (parent, child) as indexes into `jobs`. Returns its id and the placed jobs."""
+    blocked = sum(1 for job in jobs if job.pending)
+    counts = {
+        "name": name,
+        "total": len(jobs),
+        "active": len(jobs) - blocked,
+        "blocked": blocked,
+        "user": user_id,
+    }
+    workflow_id: int = rows(cursor, "insert_workflow", counts)[0][0]
+    placed = insert_jobs(cursor, jobs, user_id=user_id, workflow_id=workflow_id, now=now)
+    parents = [placed[parent][0] for parent, _ in edges]
+    children = [placed[child][0] for _, child in edges]
+    execute(cursor, "insert_dependencies", {"parents": parents, "children": children})
+    return workflow_id, placed

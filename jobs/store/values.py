@@ -1,0 +1,103 @@
+"""The values that cross into and out of the store. Whatever the driver returns is turned into one of these here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jobs.states import State
+
+__all__ = ["Claimed", "ClaimedJob", "Error", "Moved", "NewJob", "Recorded", "Transition"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A validated job to insert. `payload`, `options`: JSON text. `pending`: number of parents."""
+
+    kind: str
+    queue: str
+    priority: int
+    max_attempts: int
+    payload: str
+    options: str | None = None
+    scheduled_at: datetime | None = None
+    task: str = ""
+    pending: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class ClaimedJob:
+    """A job this worker holds: what the handler needs, and its half of the fence (`attempt`).
+
+    Not frozen, because one is made for every job on the hot path and frozen ones cost three times as much to make.
+    """
+
+    id: int
+    kind: str
+    queue: str
+    attempt: int
+    max_attempts: int
+    payload: str
+    options: str | None
+    workflow_id: int | None
+    task: str
+    created_at: datetime
+    ready_at: datetime | None
+    claim_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a claim got. `missed`: candidates that another worker has, or that are gone or paused."""
+
+    claim_id: int | None
+    jobs: list[ClaimedJob]
+    missed: list[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """Why an attempt failed, bounded by completion. `fingerprint` is the same for the same error at the same place."""
+
+    error_class: str
+    message: str
+    traceback: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """How an attempt ends. `target`: the job's next state. `delay`: seconds until due, for scheduled and retryable.
+
+    `refund`: the attempt does not count. `outcome`: the word in the attempt's history. `result`: JSON text.
+    """
+
+    job: ClaimedJob
+    target: State
+    outcome: str = ""
+    result: str | None = None
+    delay: float = 0.0
+    refund: bool = False
+    reason: str = ""
+    error: Error | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What the database accepted of a batch of transitions, and what the fence refused."""
+
+    recorded: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    released: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A job that an operator's or the scheduler's move changed."""
+
+    id: int
+    kind: str
+    queue: str
+    workflow_id: int | None
+    before: Any = None

@@ -1,0 +1,138 @@
+"""Worker processes: register, heartbeat, stop; and the rescue of what lost ones held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.events import EventKind, job_event, ops_event
+from jobs.states import State
+from jobs.store.statements import Cursor, execute, rows
+from jobs.store.workflows import move_counts
+from notifications.log import append
+
+__all__ = ["heartbeat", "living", "lose", "register", "rescue_orphans", "stop"]
+
+_LOST = "WorkerLost"
+_LOST_MESSAGE = "the worker that ran this attempt stopped answering"
+_BATCHES = 50
+
+
+def register(
+    cursor: Cursor,
+    *,
+    name: str,
+    hostname: str,
+    pid: int,
+    queues: Sequence[str],
+    kinds: Sequence[str],
+    concurrency: int,
+) -> int:
+    """A worker process begins; returns its id, which is half of the fence of everything it claims."""
+    params = {
+        "name": name,
+        "hostname": hostname,
+        "pid": pid,
+        "queues": list(queues),
+        "kinds": list(kinds),
+        "concurrency": concurrency,
+    }
+    worker_id: int = rows(cursor, "register_worker", params)[0][0]
+    append(
+        cursor, [ops_event(EventKind.WORKER_STARTED, worker=worker_id, name=name, hostname=hostname, pid=pid)]
+    )
+    return worker_id
+
+
+def heartbeat(cursor: Cursor, worker_id: int, *, draining: bool, stats: dict[str, Any]) -> bool:
+    """Say that the worker lives. False: it was declared lost and holds nothing any more."""
+    params = {"worker": worker_id, "state": "draining" if draining else "live", "stats": json.dumps(stats)}
+    return bool(rows(cursor, "heartbeat", params))
+
+
+def stop(cursor: Cursor, worker_id: int, *, stats: dict[str, Any]) -> None:
+    """A worker process ends on purpose."""
+    for name, hostname, pid in rows(cursor, "stop_worker", {"worker": worker_id, "stats": json.dumps(stats)}):
+        append(
+            cursor,
+            [ops_event(EventKind.WORKER_STOPPED, worker=worker_id, name=name, hostname=hostname, pid=pid)],
+        )
+
+
+def living(cursor: Cursor) -> dict[int, int]:
+    """The beat of each worker that is thought to live."""
+    return dict(rows(cursor, "living_workers", {}))
+
+
+def lose(cursor: Cursor, worker_id: int, *, beat: int, lease: float) -> bool:
+    """Declare a worker lost if its beat still stands where it was watched. True where that was done."""
+    for name, hostname, pid in rows(
+        cursor, "lose_worker", {"worker": worker_id, "beat": beat, "lease": lease}
+    ):
+        append(
+            cursor,
+            [ops_event(EventKind.WORKER_LOST, worker=worker_id, name=name, hostname=hostname, pid=pid)],
+        )
+        return True
+    return False
+
+
+def rescue_orphans(cursor: Cursor) -> int:
+    """Give back the jobs of every batch whose worker lives no more; the number of jobs."""
+    orphans = rows(cursor, "orphaned_claims", {"limit": _BATCHES})
+    rescued = sum(_rescue_batch(cursor, worker_id, ids) for _, worker_id, ids in orphans)
+    if orphans:
+        execute(cursor, "delete_claims", {"ids": [row[0] for row in orphans]})
+    return rescued
+
+
+def _rescue_batch(cursor: Cursor, worker_id: int, ids: Sequence[int]) -> int:
+    held = rows(cursor, "rescue", {"ids": list(ids), "worker": worker_id})
+    if not held:
+        return 0
+    _record(cursor, worker_id, held)
+    back = [row[0] for row in held if row[4] == State.AVAILABLE]
+    if back:
+        execute(cursor, "insert_ready", {"ids": back})
+    dead = [row[0] for row in held if row[4] == State.DEAD]
+    if dead:
+        params = {
+            "jobs": dead,
+            "error_classes": [_LOST for _ in dead],
+            "messages": [_LOST_MESSAGE for _ in dead],
+            "tracebacks": ["" for _ in dead],
+            "fingerprints": ["worker_lost" for _ in dead],
+        }
+        execute(cursor, "insert_deadletters", params)
+    append(cursor, [_event(row, worker_id) for row in held])
+    move_counts(cursor, [(row[3], State.RUNNING, State(row[4])) for row in held])
+    return len(held)
+
+
+def _record(cursor: Cursor, worker_id: int, held: Sequence[tuple[Any, ...]]) -> None:
+    params = {
+        "jobs": [row[0] for row in held],
+        "numbers": [row[5] for row in held],
+        "workers": [worker_id for _ in held],
+        "starts": [row[6] for row in held],
+        "outcomes": ["lost" for _ in held],
+        "error_classes": [_LOST for _ in held],
+        "messages": [_LOST_MESSAGE for _ in held],
+        "tracebacks": ["" for _ in held],
+    }
+    execute(cursor, "insert_attempts", params)
+
+
+def _event(row: tuple[Any, ...], worker_id: int) -> Any:
+    job_id, kind, queue, workflow_id, state, attempt, _ = row
+    return job_event(
+        EventKind.JOB_DEAD if state == State.DEAD else EventKind.JOB_RESCUED,
+        job_id=job_id,
+        kind=kind,
+        queue=queue,
+        workflow_id=workflow_id,
+        state=state,
+        attempt=attempt,
+        worker=worker_id,
+    )

@@ -1,0 +1,206 @@
+"""The way in: specs are checked against the registry and become rows in the caller's transaction.
+
+Rolled back with it, told to the workers only after it commits. REST, the admin, the command line and schedules all
+come through here, so there is one set of rules.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from pydantic import ValidationError
+
+from jobs import conf
+from jobs.core import dag
+from jobs.core.backoff import Backoff
+from jobs.errors import InvalidSubmission
+from jobs.payloads import check_integer, check_seconds, check_text, check_time, encode_json
+from jobs.registry import NAME, JobKind, registry
+from jobs.states import State
+from jobs.store import submitting
+from jobs.store.values import NewJob
+from notifications.doorbell import ring
+
+__all__ = ["WAKE", "JobSpec", "Submitted", "prepare", "submit", "submit_many", "submit_workflow"]
+
+WAKE = "opsched_jobs"
+MAX_TIMEOUT = 7 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One job to submit. What is None comes from the kind.
+
+    priority: -100..100, higher first. scheduled_at: earliest start, aware. timeout: seconds.
+    key and parents (keys): the job's name and edges inside a workflow.
+    """
+
+    kind: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    queue: str | None = None
+    priority: int | None = None
+    max_attempts: int | None = None
+    scheduled_at: datetime | None = None
+    timeout: float | None = None
+    backoff: Backoff | None = None
+    key: str = ""
+    parents: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What became of a spec: the job's id and its first state."""
+
+    id: int
+    state: State
+    key: str = ""
+
+
+def submit(
+    kind: str,
+    payload: dict[str, Any] | None = None,
+    *,
+    queue: str | None = None,
+    priority: int | None = None,
+    max_attempts: int | None = None,
+    scheduled_at: datetime | None = None,
+    timeout: float | None = None,
+    backoff: Backoff | None = None,
+    user_id: int | None = None,
+) -> Submitted:
+    """Submit one job. Raises InvalidSubmission (UnknownKind for a kind nobody declared); then nothing is stored."""
+    spec = JobSpec(
+        kind=kind,
+        payload={} if payload is None else payload,
+        queue=queue,
+        priority=priority,
+        max_attempts=max_attempts,
+        scheduled_at=scheduled_at,
+        timeout=timeout,
+        backoff=backoff,
+    )
+    return submit_many([spec], user_id=user_id, name_items=False)[0]
+
+
+def submit_many(
+    specs: Sequence[JobSpec], *, user_id: int | None = None, name_items: bool = True
+) -> list[Submitted]:
+    """Submit many jobs, all or none, in the order given. Errors name the item: `jobs[3].priority`."""
+    if not specs:
+        return []
+    limit = conf.get().MAX_BULK
+    if len(specs) > limit:
+        raise InvalidSubmission("jobs", f"{len(specs):,} jobs at once; at most {limit:,} are allowed")
+    rows = [prepare(spec, at=f"jobs[{index}]." if name_items else "") for index, spec in enumerate(specs)]
+    with transaction.atomic(), connection.cursor() as cursor:
+        placed = submitting.insert_jobs(cursor, rows, user_id=user_id)
+        ring(WAKE)
+    return [Submitted(id=job_id, state=state) for job_id, state in placed]
+
+
+def submit_workflow(
+    name: str, specs: Sequence[JobSpec], *, user_id: int | None = None
+) -> tuple[int, list[Submitted]]:
+    """Submit a workflow, all or none: its id, and its jobs in the order given.
+
+    Each spec has a `key`; `parents` name keys. Raises InvalidSubmission that names a cycle, an unknown parent, a
+    duplicate key or edge.
+    """
+    check_text(name, field="name", max_length=200)
+    if not specs:
+        raise InvalidSubmission("jobs", "a workflow has at least one job")
+    limit = conf.get().MAX_BULK
+    if len(specs) > limit:
+        raise InvalidSubmission("jobs", f"{len(specs):,} jobs at once; at most {limit:,} are allowed")
+    edges = _edges(specs)
+    rows = [
+        replace(prepare(spec, at=f"jobs[{index}]."), task=spec.key, pending=len(spec.parents))
+        for index, spec in enumerate(specs)
+    ]
+    with transaction.atomic(), connection.cursor() as cursor:
+        workflow_id, placed = submitting.insert_workflow(cursor, name, rows, edges, user_id=user_id)
+        ring(WAKE)
+    keyed = zip(placed, specs, strict=True)
+    return workflow_id, [Submitted(id=job_id, state=state, key=spec.key) for (job_id, state), spec in keyed]
+
+
+def _edges(specs: Sequence[JobSpec]) -> list[tuple[int, int]]:
+    """Edges as indexes, after the graph was found sound."""
+    index: dict[str, int] = {}
+    for place, spec in enumerate(specs):
+        check_text(spec.key, field=f"jobs[{place}].key", max_length=200)
+        if spec.key in index:
+            raise InvalidSubmission(
+                f"jobs[{place}].key", f'"{spec.key}" is already the key of jobs[{index[spec.key]}]'
+            )
+        index[spec.key] = place
+    try:
+        dag.order({spec.key: list(spec.parents) for spec in specs})
+    except dag.DagError as error:
+        raise InvalidSubmission("jobs", str(error)) from None
+    return [(index[parent], place) for place, spec in enumerate(specs) for parent in spec.parents]
+
+
+def prepare(spec: JobSpec, *, at: str = "") -> NewJob:
+    """Check one spec and fill in the kind's defaults. `at`: prefix of the field in errors. No I/O."""
+    check_text(spec.kind, field=f"{at}kind", max_length=100)
+    kind = registry.get(spec.kind)
+    settings = conf.get()
+    payload = encode_json(
+        _fitting(kind, spec.payload, at),
+        field=f"{at}payload",
+        max_bytes=settings.MAX_PAYLOAD_BYTES,
+        max_depth=settings.MAX_PAYLOAD_DEPTH,
+    )
+    return NewJob(
+        kind=kind.name,
+        queue=kind.queue if spec.queue is None else _queue(spec.queue, at),
+        priority=_within(spec.priority, kind.priority, field=f"{at}priority", low=-100, high=100),
+        max_attempts=_within(
+            spec.max_attempts, kind.max_attempts, field=f"{at}max_attempts", low=1, high=1000
+        ),
+        payload=payload,
+        options=_options(spec, at),
+        scheduled_at=None
+        if spec.scheduled_at is None
+        else check_time(spec.scheduled_at, field=f"{at}scheduled_at"),
+    )
+
+
+def _within(value: int | None, default: int, *, field: str, low: int, high: int) -> int:
+    return default if value is None else check_integer(value, field=field, low=low, high=high)
+
+
+def _queue(name: str, at: str) -> str:
+    if not isinstance(name, str) or not NAME.match(name):
+        raise InvalidSubmission(f"{at}queue", '1 to 100 letters, digits, "_", ".", ":" or "-"')
+    return name
+
+
+def _fitting(kind: JobKind, payload: Any, at: str) -> Any:
+    if not isinstance(payload, dict):
+        raise InvalidSubmission(f"{at}payload", "must be a JSON object")
+    if kind.payload_model is not None:
+        try:
+            kind.payload_model.model_validate(payload)
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(str(part) for part in ("payload", *first["loc"]))
+            raise InvalidSubmission(f"{at}{path}", first["msg"]) from None
+        except RecursionError:
+            raise InvalidSubmission(f"{at}payload", "is nested too deep or refers to itself") from None
+    return payload
+
+
+def _options(spec: JobSpec, at: str) -> str | None:
+    options: dict[str, Any] = {}
+    if spec.timeout is not None:
+        options["timeout"] = check_seconds(spec.timeout, field=f"{at}timeout", high=MAX_TIMEOUT)
+    if spec.backoff is not None:
+        options["backoff"] = spec.backoff.to_dict()
+    return json.dumps(options) if options else None

@@ -1,0 +1,82 @@
+"""Several worker processes under one parent: started by fork, ended together, started again when they crash.
+
+The parent runs no jobs and holds no connection. Children end when it does, however it ends: they watch a pipe that
+closes with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger("opsched.worker")
+
+RESTART_WAIT = 1.0
+QUICK_DEATHS = 5
+
+
+class Supervisor:
+    """`count` children running `child(parent_fd, number)`, whose return value is their exit code."""
+
+    def __init__(self, *, count: int, child: Callable[[int, int], int]) -> None:
+        self._count = count
+        self._child = child
+        self._pids: dict[int, int] = {}
+        self._born: dict[int, float] = {}
+        self._deaths = 0
+        self._stopping = False
+        self._read_end, self._write_end = os.pipe()
+
+    def run(self) -> int:
+        """Returns 0 after a stop on purpose, 1 when children keep dying."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._pass_on)
+        for number in range(self._count):
+            self._spawn(number)
+        while self._pids:
+            pid, status = os.wait()
+            self._reap(pid, os.waitstatus_to_exitcode(status))
+        return 1 if self._deaths >= QUICK_DEATHS else 0
+
+    def _spawn(self, number: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            os.close(self._write_end)
+            code = 1
+            try:
+                code = self._child(self._read_end, number)
+            finally:
+                # The parent's exit handlers are not this process's to run.
+                os._exit(code)
+        self._pids[pid] = number
+        self._born[pid] = time.monotonic()
+
+    def _reap(self, pid: int, code: int) -> None:
+        number = self._pids.pop(pid, None)
+        if number is None or self._stopping:
+            return
+        if code == 0:
+            return
+        lived = time.monotonic() - self._born.pop(pid)
+        self._deaths = self._deaths + 1 if lived < 10 else 1
+        if self._deaths >= QUICK_DEATHS:
+            logger.error("worker processes keep dying; stopping")
+            self._stop(signal.SIGTERM)
+            return
+        logger.error("worker process %d ended with %d; starting another", pid, code)
+        time.sleep(RESTART_WAIT)
+        self._spawn(number)
+
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
+        self._stop(number)
+
+    def _stop(self, number: int) -> None:
+        self._stopping = True
+        for pid in self._pids:
+            os.kill(pid, number)

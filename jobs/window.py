@@ -1,0 +1,125 @@
+"""The worker's cache over persisted jobs: a bounded heap of ready jobs, a wheel of what waits for time.
+
+It reads the heads of the narrow tables and orders them; it decides nothing. A stale or missing entry costs a round
+trip, because a claim is decided by the database and a slow poll finds everything (DESIGN 5.2).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.core.priority_queue import IndexedPriorityQueue
+from jobs.core.timing_wheel import TimingWheel
+from jobs.store.statements import Cursor, rows
+
+__all__ = ["DatabaseClock", "Window"]
+
+READY_AT_MOST = 2_000
+PEEK = 200
+DUE_AT_MOST = 10_000
+HOUR = 3_500.0
+
+
+class DatabaseClock:
+    """An estimate of the database's clock that is never ahead of it: its last answer plus the time since."""
+
+    def __init__(self) -> None:
+        self._at_us = 0
+        self._since = time.monotonic()
+
+    def read(self, cursor: Cursor) -> int:
+        self._at_us = rows(cursor, "database_clock", {})[0][0]
+        self._since = time.monotonic()
+        return self._at_us
+
+    def now_us(self) -> int:
+        """Microseconds since 1970."""
+        return self._at_us + int((time.monotonic() - self._since) * 1_000_000)
+
+
+class Window:
+    """Ready job ids by rank, and timers by due time. Timers are job ids, or ("schedule", id)."""
+
+    def __init__(self, *, queues: Sequence[str], kinds: Sequence[str], horizon: float) -> None:
+        self._names = list(queues)
+        self._kinds = list(kinds)
+        self._horizon = horizon
+        self._serving: list[str] = []
+        self._ready: IndexedPriorityQueue[int] = IndexedPriorityQueue()
+        self._complete = False
+        self.clock = DatabaseClock()
+        self._wheel: TimingWheel[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    @property
+    def more_in_database(self) -> bool:
+        """True when the last full read met its limit, so that an empty heap does not mean an empty queue."""
+        return not self._complete
+
+    def poll(self, cursor: Cursor) -> None:
+        """The slow, full look: clock, serving queues, heads of all of them, what is due within the horizon."""
+        self.clock.read(cursor)
+        self._find_queues(cursor)
+        self.refill(cursor)
+        self.look_ahead(cursor, self._horizon)
+
+    def refill(self, cursor: Cursor) -> None:
+        """Read the heads anew. The heap holds nothing but what they say: entries of paused queues go with it."""
+        self._ready = IndexedPriorityQueue()
+        self._complete = True
+        for queue in self._serving:
+            found = self._read(cursor, queue, READY_AT_MOST)
+            self._complete = self._complete and len(found) < READY_AT_MOST
+            for job_id, rank in found:
+                self._ready.push(job_id, (rank, job_id))
+
+    def peek(self, cursor: Cursor) -> None:
+        """The quick look after a doorbell: the best few of each queue, new queues too."""
+        self._find_queues(cursor)
+        for queue in self._serving:
+            for job_id, rank in self._read(cursor, queue, PEEK):
+                key = (rank, job_id)
+                if job_id not in self._ready:
+                    self._ready.push(job_id, key)
+                elif self._ready.key_of(job_id) != key:
+                    self._ready.update(job_id, key)
+
+    def _find_queues(self, cursor: Cursor) -> None:
+        self._serving = [row[0] for row in rows(cursor, "serving_queues", {"names": self._names})]
+
+    def _read(self, cursor: Cursor, queue: str, limit: int) -> list[tuple[int, int]]:
+        return rows(cursor, "ready_head", {"queue": queue, "kinds": self._kinds, "limit": limit})  # type: ignore[return-value]
+
+    def take(self, count: int) -> list[int]:
+        """The best `count` candidates, removed from the heap."""
+        return self._ready.pop_many(count)
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def look_ahead(self, cursor: Cursor, seconds: float) -> None:
+        """Put into the wheel what becomes due within `seconds`."""
+        now_us = self.clock.now_us()
+        if self._wheel is None:
+            self._wheel = TimingWheel(now_us)
+        params = {"until": now_us / 1_000_000 + seconds, "limit": DUE_AT_MOST}
+        for job_id, at_us in rows(cursor, "due_head", params):
+            self._wheel.insert(job_id, at_us)
+        for schedule_id, at_us in rows(cursor, "due_schedules", params):
+            self._wheel.insert(("schedule", schedule_id), at_us)
+
+    def due(self) -> tuple[list[int], bool]:
+        """Jobs whose time has come, and whether a schedule's has."""
+        if self._wheel is None:
+            return [], False
+        fired = self._wheel.advance(self.clock.now_us())
+        jobs = [timer for timer in fired if isinstance(timer, int)]
+        return jobs, len(jobs) < len(fired)
+
+    def seconds_until_due(self) -> float | None:
+        """How long until the next timer; None without one."""
+        next_us = None if self._wheel is None else self._wheel.next_due_us()
+        return None if next_us is None else max(0.0, (next_us - self.clock.now_us()) / 1_000_000)
