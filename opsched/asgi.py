@@ -1,26 +1,41 @@
-"""The web process: HTTP by Django, WebSocket by `notifications`, both under the same hosts and logins."""
+"""The web process: pages and REST by Django, streams by `notifications`, one server for both.
+
+Streams stand in front of Django, which would hold a request's resources for as long as the stream lives. They bring
+their own login and origin checks.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from django.core.asgi import get_asgi_application
+from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsched.settings")
 # Sets Django up, so it comes before everything that imports models.
-_http = get_asgi_application()
+_pages = get_asgi_application()
 
-from notifications.routing import websocket_urlpatterns  # noqa: E402
+from notifications.routing import http_urlpatterns, websocket_urlpatterns  # noqa: E402
 
 __all__ = ["application"]
 
+
+async def _refuse(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """A WebSocket to an address that does not exist: refused like a page would be, without a traceback in the log."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4404})
+
+
 application = ProtocolTypeRouter(
     {
-        "http": _http,
-        # Cookies travel with a WebSocket from any site, so the Origin decides before the session does.
-        "websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "http": URLRouter([*http_urlpatterns, re_path(r"", _pages)]),  # type: ignore[arg-type]
+        "websocket": URLRouter([*websocket_urlpatterns, re_path(r"", _refuse)]),  # type: ignore[arg-type]
     }
 )

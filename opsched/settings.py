@@ -62,6 +62,9 @@ METRICS_TOKEN = _env.get("OPSCHED_METRICS_TOKEN", "")
 # --- what it is made of ---
 INSTALLED_APPS = [
     "opsched",
+    "jobs",  # before channels: both have a command `runworker`, and the earlier app wins
+    "notifications",
+    "daphne",  # before staticfiles: both have a command `runserver`
     "unfold",  # before django.contrib.admin: it replaces its templates
     "unfold.contrib.filters",
     "unfold.contrib.forms",
@@ -73,9 +76,6 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "jobs",  # before channels: both have a command `runworker`, and the earlier app wins
-    "notifications",
-    "daphne",
     "channels",
     "rest_framework",
     "rest_framework.authtoken",
