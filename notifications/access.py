@@ -65,7 +65,7 @@ def admit(caller: Caller, topics: Iterable[str]) -> Identity:
 
 def reload(caller: Caller) -> Caller:
     """The caller with a user as the database knows it now, and no cached permissions."""
-    fresh = get_user_model()._default_manager.filter(pk=caller.user.pk, is_active=True).first()  # noqa: SLF001
+    fresh = get_user_model()._default_manager.filter(pk=caller.user.pk, is_active=True).first()
     if fresh is None:
         raise Forbidden("any")
     return replace(caller, user=fresh)
@@ -104,7 +104,9 @@ def _still(
 
 def _may_still(holding: Holding) -> bool:
     """With a freshly loaded user, whose permissions are not cached."""
-    user = get_user_model()._default_manager.filter(pk=holding.identity.user_id).first()  # noqa: SLF001  # Django's public name for it
+    user = (
+        get_user_model()._default_manager.filter(pk=holding.identity.user_id).first()
+    )  # Django's public name for it
     key = holding.identity.session_key
     if user is None or (key is not None and not _same_password(user, key)):
         return False
@@ -119,8 +121,10 @@ def _fingerprints(user_ids: Iterable[Any]) -> dict[Any, tuple[Any, ...]]:
     """State and permissions of the active ones of these users, in one query."""
     model = get_user_model()
     present = {field.name for field in model._meta.get_fields()}
-    columns = [name for name in ("is_active", "is_staff", "is_superuser", "password") if name in present]
-    found = model._default_manager.filter(pk__in=list(user_ids))  # noqa: SLF001  # Django's public name for it
+    columns: list[Any] = [
+        name for name in ("is_active", "is_staff", "is_superuser", "password") if name in present
+    ]
+    found = model._default_manager.filter(pk__in=list(user_ids))  # Django's public name for it
     if "is_active" in present:
         found = found.filter(is_active=True)
     if {"groups", "user_permissions"} <= present:

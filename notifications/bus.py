@@ -31,7 +31,8 @@ class Source:
     """Returns JSON; runs in a thread and may use Django's connection."""
 
 
-_tailer = Tailer()
+_process = {"tailer": Tailer()}
+"""One tailer per process; a fork gets its own."""
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 _sources: dict[str, Source] = {}
 
@@ -58,19 +59,18 @@ def hub() -> Hub:
     loop = asyncio.get_running_loop()
     found = _hubs.get(loop)
     if found is None:
-        found = _hubs[loop] = Hub(_tailer, upkeep.run)
+        found = _hubs[loop] = Hub(_process["tailer"], upkeep.run)
     return found
 
 
 def close() -> None:
     """Stop the tailer and give its connections back. Idempotent; the next subscription starts it again."""
-    _tailer.stop()
+    _process["tailer"].stop()
 
 
 def _forked() -> None:
     """A child starts with its own tailer and no hubs."""
-    global _tailer
-    _tailer = Tailer()
+    _process["tailer"] = Tailer()
     _hubs.clear()
 
 

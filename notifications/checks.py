@@ -7,7 +7,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
 from django.db import connections
 from pydantic import ValidationError
 
@@ -53,7 +54,7 @@ def check_session_engine(
         return []
     hint = "Use django.contrib.sessions.backends.db or cached_db."
     return [
-        Warning(
+        checks.Warning(
             "A logout cannot close streams while sessions live in cookies.",
             hint=hint,
             id="notifications.W001",

@@ -55,13 +55,13 @@ class EventSettings(BaseModel):
         return raw
 
 
-_last: tuple[object, EventSettings] | None = None
+_validated: list[tuple[object, EventSettings]] = []
+_NONE: dict[str, Any] = {}
 
 
 def event_settings() -> EventSettings:
     """The validated settings. Validated once per settings dict, so a test's override is seen."""
-    global _last
-    raw = getattr(settings, "OPSCHED", {}).get("EVENTS", {})
-    if _last is None or _last[0] is not raw:
-        _last = (raw, EventSettings.model_validate(raw))
-    return _last[1]
+    raw = getattr(settings, "OPSCHED", {}).get("EVENTS", _NONE)
+    if not _validated or _validated[0][0] is not raw:
+        _validated[:] = [(raw, EventSettings.model_validate(raw))]
+    return _validated[0][1]

@@ -36,7 +36,17 @@ class Connection:
     """One client: its topics, what waits to be sent, and why it was closed."""
 
     __slots__ = (
-        "__weakref__", "_ended", "_frames", "_limit", "_ping_at", "_waiter", "closed", "after", "identity", "protocol", "size",
+        "__weakref__",
+        "_ended",
+        "_frames",
+        "_limit",
+        "_ping_at",
+        "_waiter",
+        "after",
+        "closed",
+        "identity",
+        "protocol",
+        "size",
         "topics",
     )  # fmt: skip
 

@@ -116,8 +116,8 @@ class _Session:
             case Ping():
                 place = self._hub.position if self._connection.topics else None
                 await self._say("pong", position=place)
-            case Subscribe(topics=wanted, after=after):
-                wanted = topics.parse(wanted)
+            case Subscribe(topics=named, after=after):
+                wanted = topics.parse(named)
                 self._connection.identity = await in_thread(access.admit, await self._fresh(), wanted)
                 await self._stop_sending()
                 self._connection.clear()

@@ -85,7 +85,7 @@ class Bell:
                 self._wake.wait(next_at - now)
 
     def _send(self, channels: list[str]) -> None:
-        for attempt in (1, 2):
+        for last_try in (False, True):
             try:
                 if self._connection is None:
                     self._connection = pg.connect(name="opsched doorbell")
@@ -93,7 +93,7 @@ class Bell:
                 return
             except psycopg.Error as problem:
                 self._disconnect()
-                if attempt == 2:
+                if last_try:
                     log.warning(
                         "The doorbell could not ring (%s); readers find the rows by polling.", problem
                     )
@@ -104,26 +104,26 @@ class Bell:
             self._connection = None
 
 
-_bell = Bell()
+_process = {"bell": Bell()}
+"""One bell per process; a fork gets its own."""
 
 
 def ring(channel: str) -> None:
     """Wake whoever listens to `channel`: after commit when Django's connection is in a transaction, else now."""
     if transaction.get_connection().in_atomic_block:
-        transaction.on_commit(lambda: _bell.ring(channel))
+        transaction.on_commit(lambda: _process["bell"].ring(channel))
     else:
-        _bell.ring(channel)
+        _process["bell"].ring(channel)
 
 
 def close() -> None:
     """Send what is pending and give the connection back, e.g. before a test database is dropped."""
-    _bell.close()
+    _process["bell"].close()
 
 
 def _forked() -> None:
     """A child has neither the thread nor a right to the parent's connection; psycopg leaves that one alone."""
-    global _bell
-    _bell = Bell()
+    _process["bell"] = Bell()
 
 
 atexit.register(close)

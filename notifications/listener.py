@@ -6,6 +6,7 @@ only a hint; callers look into the tables, and look there at least once a second
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import selectors
 import socket
@@ -39,14 +40,14 @@ class Listener:
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         for end in (self._wake_in, self._wake_out):
-            end.setblocking(False)
+            end.setblocking(False)  # noqa: FBT003  # the standard library's own signature
         self._selector.register(self._wake_in, selectors.EVENT_READ)
 
     def fileno(self) -> int:
         """Readable when something rang or the connection broke. Connects on the first use; stable until close()."""
         if self._connection is None and self._retry_at == 0.0:
             self._connect()
-        fileno: int = self._selector.fileno()  # type: ignore[attr-defined]  # epoll and kqueue both have one
+        fileno: int = self._selector.fileno()
         return fileno
 
     def drain(self) -> set[str]:
@@ -70,10 +71,9 @@ class Listener:
 
     def wake(self) -> None:
         """End a wait() early; callable from any thread, also after close()."""
-        try:
+        # Full: a wake is pending already. Closed: nobody waits any more.
+        with contextlib.suppress(OSError):
             self._wake_out.send(b"w")
-        except OSError:
-            pass  # full: a wake is pending already; closed: nobody waits any more
 
     def close(self) -> None:
         """Give everything back. Idempotent."""

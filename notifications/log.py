@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from notifications.errors import NotificationsError
 from notifications.epoch import LogState, state
+from notifications.errors import NotificationsError
 from notifications.position import Position
 from notifications.reading import LogEvent, Page, read_after
-from notifications.statements import SqlCursor, statement
+from notifications.statements import SqlWriter, statement
 from notifications.topics import is_well_formed
 
 __all__ = [
@@ -55,7 +55,7 @@ class EventDraft:
                 raise NotificationsError(f"{topic!r} is not a topic.")
 
 
-def append(cursor: SqlCursor, drafts: Sequence[EventDraft]) -> None:
+def append(cursor: SqlWriter, drafts: Sequence[EventDraft]) -> None:
     """Insert the events in order, in the cursor's transaction. No drafts, no statement."""
     for batch in _batches(drafts):
         topics = list(dict.fromkeys(topic for draft in batch for topic in draft.topics))
@@ -68,7 +68,7 @@ def append(cursor: SqlCursor, drafts: Sequence[EventDraft]) -> None:
         append_encoded(cursor, topics=topics, items=items)
 
 
-def append_encoded(cursor: SqlCursor, *, topics: list[str], items: str) -> None:
+def append_encoded(cursor: SqlWriter, *, topics: list[str], items: str) -> None:
     """Insert one row whose `items` is JSON text already: [[kind, [topics], payload], …], at most 500 of them.
 
     `topics` is the distinct union. The hot path of the workers: nothing is checked here.

@@ -1,6 +1,6 @@
 """What waits in the server for a client that does not read. ASGI cannot ask, and Daphne takes everything it is given.
 
-Under Daphne the `send` of a connection knows its protocol, and that its transport; from there the bytes not yet taken by
+Under Daphne the `send` of a connection knows its protocol, and that its transport; there the bytes not yet taken by
 the kernel can be counted, and the connection cut, which a polite close cannot do while nobody reads. Other servers make
 `send` wait by themselves; there a time-out around it does the same.
 """

@@ -43,7 +43,7 @@ class Backoff:
     def next(self) -> float:
         """The wait before the coming try."""
         wait, self._next = self._next, min(self._cap, self._next * 2)
-        return wait * random.uniform(0.7, 1.0)
+        return wait * random.uniform(0.7, 1.0)  # noqa: S311  # jitter, no secret
 
     def reset(self) -> None:
         """A try succeeded."""

@@ -33,7 +33,7 @@ def prune_expired() -> Pruned:
 
 
 def prune(older_than: datetime, *, batch: int = 2000, batches: int = 500) -> Pruned:
-    """Delete ticks and rows from before `older_than`, at most `batch` × `batches` of each; call again for the rest.
+    """Delete ticks and rows from before `older_than`, at most `batch` times `batches` of each; call again for the rest.
 
     Not inside a transaction: every batch is to commit by itself.
     """

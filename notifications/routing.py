@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from channels.auth import AuthMiddlewareStack
 from channels.security.websocket import AllowedHostsOriginValidator
 from django.urls import path
@@ -10,14 +12,28 @@ from notifications.consumers import LiveConsumer
 from notifications.outbound import WithOutbound
 from notifications.sse import StreamApp
 
-__all__ = ["http_urlpatterns", "websocket_urlpatterns"]
+__all__ = ["WithStreams", "http_urlpatterns", "websocket_urlpatterns"]
 
-http_urlpatterns = [
-    path("notifications/stream", WithOutbound(AuthMiddlewareStack(StreamApp()))),  # type: ignore[arg-type]
-]
-"""For Channels' URLRouter under "http", before the catch-all of Django's own application."""
+_STREAM = "notifications/stream"
+_stream = WithOutbound(AuthMiddlewareStack(StreamApp()))
+
+http_urlpatterns = [path(_STREAM, _stream)]  # type: ignore[arg-type]  # Channels puts applications where Django puts views
+"""For Channels' URLRouter under "http", in front of Django's own application."""
 
 websocket_urlpatterns = [
     path("ws/", WithOutbound(AllowedHostsOriginValidator(AuthMiddlewareStack(LiveConsumer())))),  # type: ignore[arg-type]
 ]
 """For Channels' URLRouter under "websocket"."""
+
+
+class WithStreams:
+    """The "http" application with the stream in front: WithStreams(get_asgi_application())."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"].removeprefix(scope.get("root_path", "")) == f"/{_STREAM}":
+            await _stream(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)

@@ -1,7 +1,7 @@
 """GET /notifications/stream?topics=a,b: the subscription as server-sent events.
 
-An ASGI application of its own: it listens for the client's disconnect while it sends, which Channels' HTTP consumer does
-not. Resumes by the Last-Event-ID header or ?last_event_id=. Errors are problem+json.
+An ASGI application of its own: it sees the client's disconnect while it sends, which Channels' HTTP consumer does not.
+ Resumes by the Last-Event-ID header or ?last_event_id=. Errors are problem+json.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEADERS = [
 ]
 
 
-class _Refused(Exception):  # noqa: N818  # an answer, not a mistake
+class _Refused(Exception):  # an answer, not a mistake
     def __init__(self, status: HTTPStatus, detail: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, list(headers)

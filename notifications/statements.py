@@ -1,20 +1,24 @@
-"""Loads the SQL files. One statement per file, named parameters as %(name)s; Django's and psycopg's cursors run them."""
+"""Loads the SQL files: one statement each, parameters as %(name)s, for the cursors of Django and of psycopg."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, LiteralString, Protocol, cast
+from typing import Any, LiteralString, Protocol
 
-__all__ = ["SqlCursor", "statement"]
+__all__ = ["SqlCursor", "SqlWriter", "statement"]
 
 _FOLDER = Path(__file__).parent / "sql"
 
 
-class SqlCursor(Protocol):
-    """What Django's cursors, psycopg's cursors and nothing more have in common."""
+class SqlWriter(Protocol):
+    """A cursor of Django or of psycopg, as far as a writer needs it."""
 
-    def execute(self, query: Any, params: Any = None, /) -> Any: ...
+    def execute(self, query: Any, params: Any = ..., /) -> Any: ...
+
+
+class SqlCursor(SqlWriter, Protocol):
+    """The same for a reader."""
 
     def fetchone(self) -> Any: ...
 

@@ -7,7 +7,7 @@ replay has reached the mark. A replay is read in small pages, as fast as the cli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from django.db import connection as database
@@ -31,7 +31,7 @@ _ROWS, _EVENTS = 20, 1000
 
 async def subscribe(
     hub: Hub, connection: Connection, topics: frozenset[str], after: str | None
-) -> AsyncIterator[list[bytes]]:
+) -> AsyncGenerator[list[bytes], None]:
     """Frames for the client, first of all `subscribed`, until the connection is closed.
 
     `after` is the last position the client saw; None begins now. Raises TimeoutError when no mark can be had.
@@ -65,7 +65,7 @@ class _Stretch:
 
 async def _replay(
     connection: Connection, topics: frozenset[str], stretch: _Stretch
-) -> AsyncIterator[list[bytes]]:
+) -> AsyncGenerator[list[bytes], None]:
     scanned, page = 0, await in_thread(_first_page, stretch, topics)
     while True:
         scanned += page.scanned

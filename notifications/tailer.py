@@ -1,6 +1,6 @@
 """The tailer: one thread per web process that reads each new tick once, for all connections, and hands it to the loops.
 
-Works on what the database says and on nothing it remembers but its place: after a lost connection it goes on from there.
+Works on what the database says; remembers only its place: after a lost connection it goes on from there.
 Several pages may make up one tick; hubs get them in order, each page with one call into the loop.
 """
 

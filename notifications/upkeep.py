@@ -94,7 +94,7 @@ class Upkeep:
         async def push() -> None:
             try:
                 payload = await in_thread(source.compute)
-            except Exception:  # noqa: BLE001  # a source is the host's code: its mistake must not stop the pings
+            except Exception:  # a source is the host's code: its mistake must not stop the pings
                 log.exception("The source of %s failed.", topic)
                 return
             envelope = Envelope(
