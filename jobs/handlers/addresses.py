@@ -171,11 +171,7 @@ def system_resolver(host: str, port: int) -> list[Endpoint]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise NameNotResolved(f"{host}: {error}") from error
-    return [
-        Endpoint(family=family, sockaddr=sockaddr)
-        for family, _kind, _proto, _name, sockaddr in found
-        if family in (socket.AF_INET, socket.AF_INET6)
-    ]
+    return [Endpoint(family=family, sockaddr=sockaddr) for family, _kind, _proto, _name, sockaddr in found]
 
 
 def _in_time(resolver: Resolver, host: str, port: int, timeout: float) -> Sequence[Endpoint]:

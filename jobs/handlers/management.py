@@ -1,9 +1,9 @@
 """`django.call_command`: run a management command that `OPSCHED["CALL_COMMANDS"]` lists, inside the worker.
 
-What the command writes to its own stdout and stderr becomes log lines; `print()` in a command goes to the
-worker's terminal, since redirecting it would catch the output of other threads too. The command runs in a
-thread: it is stopped at its next write when the job is cancelled, and cannot be stopped otherwise
-(`command.run` with manage.py can).
+Listing a command permits all of its options. What it writes to its own stdout and stderr becomes log lines;
+`print()` in a command goes to the worker's terminal, since redirecting it would catch the output of other
+threads too. The command runs in a thread: it is stopped at its next write when the job is cancelled, and
+cannot be stopped otherwise (`command.run` with manage.py can).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -19,7 +20,7 @@ from jobs.handlers import commands, processes
 from jobs.handlers.commands import CommandFailed, CommandNotAllowed, CommandTimedOut, command_run
 from jobs.handlers.payloads import InvalidPayload
 from jobs.registry import registry
-from tests.support import eventually
+from tests.support import child_environment, eventually
 
 Allow = Callable[..., None]
 
@@ -208,9 +209,9 @@ def test_output_that_is_no_text_is_kept_as_far_as_it_can_be(ctx: Any, allow: All
 def noted(pids: Path, count: int) -> list[int]:
     """The numbers the processes wrote down, when all have."""
 
-    def complete() -> list[int] | None:
+    def complete() -> list[int]:
         found = [int(line) for line in pids.read_text().split()] if pids.exists() else []
-        return found if len(found) == count else None
+        return found if len(found) == count else []
 
     return eventually(complete)
 
@@ -373,3 +374,33 @@ def test_an_error_while_logging_leaves_no_process(
         call(ctx)
     pids = noted(tmp_path / "pids", 1)
     eventually(lambda: not alive(pids[0]))
+
+
+STOPPING_WORKER = """
+import os, sys, threading, time
+from pathlib import Path
+from jobs.handlers.processes import Program, run
+
+def job():
+    run(Program(argv=["/bin/sh", "-c", "echo $$ > pids; sleep 60; true"], env={}, cwd=sys.argv[1]),
+        deadline=time.monotonic() + 60, grace=1, stop=lambda: False, stdout=print, stderr=print)
+
+threading.Thread(target=job, daemon=True).start()
+pids = Path(sys.argv[1], "pids")
+while not (pids.exists() and pids.read_text().strip()):
+    time.sleep(0.01)
+"""
+
+
+def test_a_process_that_ends_with_a_job_running_ends_its_program(tmp_path: Path) -> None:
+    """What a worker does at its second TERM: it ends while threads are inside handlers."""
+    root = Path(processes.__file__).parents[2]
+    subprocess.run(
+        [sys.executable, "-c", STOPPING_WORKER, str(tmp_path)],
+        cwd=root,
+        env=child_environment(DJANGO_SETTINGS_MODULE="opsched.settings"),
+        check=True,
+        timeout=30,
+    )
+    (pid,) = noted(tmp_path / "pids", 1)
+    eventually(lambda: not alive(pid))

@@ -45,7 +45,12 @@ def test_start_and_end_are_written_around_the_sleep(ctx: Any, tmp_path: Path) ->
 def test_each_line_is_one_write(ctx: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[bytes] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda handle, data: written.append(data) or write(handle, data))
+
+    def noting(handle: int, data: bytes) -> int:
+        written.append(data)
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", noting)
     call(ctx, task="ü" * 400, history=sign_history(tmp_path / "h", "ü" * 400))
     monkeypatch.undo()
     assert len(written) == 2
