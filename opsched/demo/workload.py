@@ -12,6 +12,9 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 
 import jobs
+from jobs.control import Actor
+from jobs.roles import OPERATORS
+from jobs.steering import create_schedule
 from opsched.demo import handlers
 
 __all__ = ["OPERATOR", "prepare"]
@@ -28,9 +31,17 @@ def prepare() -> str | None:
     password = secrets.token_urlsafe(12)
     with transaction.atomic():
         user = users.create_user(username=OPERATOR, password=password, is_staff=True)
-        user.groups.add(Group.objects.get(name="Operators"))
+        user.groups.add(Group.objects.get(name=OPERATORS))
         _submit()
+        _schedule(Actor.of(user))
     return password
+
+
+def _schedule(operator: Actor) -> None:
+    create_schedule(operator, name="every minute", kind="demo.heartbeat", cron="* * * * *")
+    create_schedule(
+        operator, name="nightly pipeline", kind="demo.nightly", cron="0 2 * * *", timezone="Europe/Berlin"
+    )
 
 
 def _submit() -> None:
