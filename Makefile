@@ -28,7 +28,7 @@ $(STAMP): $(CONSTRAINTS)
 	  echo "$(PYTHON) lacks the venv module: install it (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
 	@echo "Installing packages into $(VENV) ..."
 	@"$(PYTHON)" -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(CONSTRAINTS) || { \
+	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r $(CONSTRAINTS) || { \
 	  echo "The packages could not be installed: see the message above (network, disk space?) and run make again." >&2; exit 1; }
 	@rm -f $(VENV)/.installed-*
 	@touch $@
