@@ -1,69 +1,40 @@
 """Cron expressions in a time zone: which instants are the slots of a schedule?
 
 Place in the flow: a schedule is checked here when it is saved, and asked for its next slot. Promises: parsing and
-searching are bounded whatever the text (it is checked against a grammar before croniter sees it); slots are instants in
-UTC, strictly increasing, on whole wall-clock minutes; an expression that names no day that exists is refused.
+searching are bounded whatever the text; slots are instants in UTC, strictly increasing; an expression that names no day
+that exists is refused. The text is explained in `cron_fields`. It must not read a clock.
 
-Text: five fields, minute hour day-of-month month day-of-week, each a list of values, names, ranges (`22-2` and
-`fri-mon` wrap) and steps; `L` is the last day of the month, `fri#2` the second and `L5` the last Friday; `?` is `*` in
-the day fields; `@hourly` and its like. Seconds are refused: slots are minutes. As in cron, when both day fields are
-restricted one of them is enough, and when one contains `*` both must match.
-
-Change of offset, as Vixie cron has it: an expression with a fixed hour and minute ("30 2 * * *") keeps its promise to
-the day: a time that the clocks skip runs once, at the first moment after the gap; a time that comes twice runs the
-first time. One with `*` or every value in the minute or hour field ("*/15 * * * *", "0 * * * *") follows elapsed time:
-it runs whenever the wall clock shows a matching minute, both times in a fold, and not for minutes that were skipped.
-
-croniter only expands the fields. Its zones, its "5-5" (every minute), its "22-2/3" (22 and 2) and its `R` (random) are
-kept away from it.
+Changes of offset, as Vixie cron has them. An expression with a fixed hour and minute ("30 2 * * *") keeps its promise
+to the day: times that the clocks skip run once together, at the first moment after the gap; a time that comes twice
+runs the first time. One with `*`, or every value, in the minute or the hour field ("*/15 * * * *", "0 * * * *") follows
+elapsed time: it runs whenever the wall clock shows a matching minute, both times in a fold, not for what was skipped.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
-from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from croniter import CroniterBadCronError, croniter
-
+from jobs.core.cron_fields import InvalidCron, expand_fields, split_fields
 from jobs.core.errors import InvalidValue
 from jobs.core.suggestion import did_you_mean, nearest
-from jobs.core.wall_calendar import LAST, WallCalendar
-from jobs.core.zone_offsets import Stretch, offset_at, stretches
+from jobs.core.wall_calendar import WallCalendar
+from jobs.core.zone_offsets import Stretch, stretches
 
 __all__ = ["CronExpression", "InvalidCron", "NeverFires", "UnknownZone"]
 
-_MAX_LENGTH = 200
 _YEARS = range(1900, 9_900)
-# 29 February on a given weekday can be 40 years away (from 2072 to 2112); nothing that fires at all is further.
+# 29 February on a given weekday can be 40 years away (a Sunday: from 2088 to 2128); nothing is further.
 _HORIZON = timedelta(days=41 * 366)
 # More than any change of offset (24 hours, where the date line moved) and any offset (15 hours) together.
 _MARGIN = timedelta(days=3)
+_SOME_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  # a wall-clock date: it has no zone
+_MINUTE = timedelta(minutes=1)
 _TICK = timedelta(microseconds=1)
-
-_ALIASES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-
-
-class InvalidCron(InvalidValue):
-    """The text is no cron expression of ours. `reason` names the part."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__("cron", reason)
 
 
 class NeverFires(InvalidCron):
@@ -79,40 +50,6 @@ class UnknownZone(InvalidValue):
     def __init__(self, name: str, suggestion: str | None) -> None:
         super().__init__("timezone", f"{name[:80]!r} is not a known time zone{did_you_mean(suggestion)}")
         self.suggestion = suggestion
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Field:
-    """What one of the five fields may hold."""
-
-    label: str
-    low: int
-    high: int
-    names: Mapping[str, int]
-    special: re.Pattern[str]  # items that are neither value, range nor step
-
-    @property
-    def size(self) -> int:
-        return self.high - self.low + 1
-
-
-_NOTHING = re.compile(r"(?!)")
-_FIELDS = (
-    _Field(label="minute", low=0, high=59, names={}, special=_NOTHING),
-    _Field(label="hour", low=0, high=23, names={}, special=_NOTHING),
-    _Field(label="day of month", low=1, high=31, names={}, special=re.compile("l")),
-    _Field(
-        label="month", low=1, high=12, names={name: n for n, name in enumerate(_MONTHS, 1)}, special=_NOTHING
-    ),
-    _Field(
-        label="day of week",
-        low=0,
-        high=7,
-        names={name: n for n, name in enumerate(_WEEKDAYS)},
-        special=re.compile(rf"([0-7]|{'|'.join(_WEEKDAYS)})#[1-5]|l[0-7]"),
-    ),
-)
-_ITEM = re.compile(r"(?:\*|([a-z]+|[0-9]{1,2})(?:-([a-z]+|[0-9]{1,2}))?)(?:/([0-9]{1,2}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +69,17 @@ class CronExpression:
         Raises `InvalidCron`, `NeverFires` or `UnknownZone`, all of them `InvalidValue` with `field` and `reason`.
         """
         zone = _zone(timezone)
-        parts = _split(text)
-        calendar = _calendar(parts)
-        if calendar.first_from(datetime(2000, 1, 1), datetime(2000, 1, 1) + _HORIZON) is None:
+        fields = split_fields(text)
+        calendar = expand_fields(fields)
+        if calendar.first_from(_SOME_DAY, _SOME_DAY + _HORIZON) is None:
             raise NeverFires(text)
-        every = "*" in parts[0] or "*" in parts[1] or len(calendar.minutes) == 60 or len(calendar.hours) == 24
-        return cls(text=text, timezone=timezone, follows_elapsed_time=every, calendar=calendar, zone=zone)
+        return cls(
+            text=text,
+            timezone=timezone,
+            follows_elapsed_time="*" in fields[0] + fields[1] or calendar.every_minute_or_hour,
+            calendar=calendar,
+            zone=zone,
+        )
 
     def __str__(self) -> str:
         return f"{self.text} ({self.timezone})"
@@ -166,28 +108,50 @@ class CronExpression:
         return (slot.replace(tzinfo=UTC) for slot in self._walk(_utc(after, "instant")))
 
     def _walk(self, after: datetime) -> Iterator[datetime]:
-        """Slots later than `after`, stretch by stretch. It begins early enough to know what a fold repeats."""
-        end = after + _HORIZON
-        match = self.calendar.first_from(after - _MARGIN, end)
-        if match is None:
-            return
-        begin = max(after, match - _MARGIN) - _MARGIN
-        told = begin + offset_at(self.zone, begin)  # no earlier wall time may fire again
-        last = after
-        for stretch in stretches(self.zone, begin):
-            for slot in self._in_stretch(stretch, begin, told, last):
+        """Slots later than `after`, one stretch of constant offset after the other. Naive datetimes are in UTC."""
+        # Two margins early, so that a fold before `after` is seen and its repeated times are known to have run.
+        match = self.calendar.first_from(after - _MARGIN, after + _HORIZON)
+        begin = max(after, match or after) - 2 * _MARGIN
+        told = begin - _MARGIN
+        running = stretches(self.zone, begin)
+        while begin <= after + _HORIZON:
+            stretch = next(running)
+            wall = max(begin, after + _TICK) + stretch.offset
+            for slot in self._matches(wall if self.follows_elapsed_time else max(wall, told), stretch):
                 yield slot
-                last = slot
+                after = slot
+            if self._catches_up(stretch) and stretch.until > after:
+                yield stretch.until
+                after = stretch.until
+            told = max(told, stretch.until + stretch.offset)
             begin = stretch.until
-            told = begin if self.follows_elapsed_time else max(told, begin + stretch.offset)
-            if begin > end:
-                return
 
-    def _in_stretch(
-        self, stretch: Stretch, begin: datetime, told: datetime, last: datetime
-    ) -> Iterator[datetime]:
-        """Slots later than `last` in `begin <= slot < stretch.until`, and the one for a gap that follows."""
-        raise NotImplementedError
+    def _matches(self, wall: datetime, stretch: Stretch) -> Iterator[datetime]:
+        """The matching minutes from `wall` to the end of a stretch."""
+        end = stretch.until + stretch.offset
+        while (match := self.calendar.first_from(wall, end)) is not None:
+            yield match - stretch.offset
+            wall = match + _MINUTE
+
+    def _catches_up(self, stretch: Stretch) -> bool:
+        """Whether the gap at the end of a stretch, if there is one, swallows a time that must not be missed."""
+        if self.follows_elapsed_time:
+            return False
+        return (
+            self.calendar.first_from(stretch.until + stretch.offset, stretch.until + stretch.then) is not None
+        )
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown; no name at all; a folder of zones
+        raise UnknownZone(name, nearest(name, _zone_names())) from None
+
+
+@lru_cache(maxsize=1)
+def _zone_names() -> tuple[str, ...]:
+    return tuple(sorted(available_timezones()))
 
 
 def _utc(instant: datetime, name: str) -> datetime:

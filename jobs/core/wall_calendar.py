@@ -17,6 +17,8 @@ __all__ = ["LAST", "WallCalendar"]
 # As the number of a weekday in its month: the last one.
 LAST = 0
 
+_MINUTES = 60
+_HOURS = 24
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 
@@ -34,10 +36,15 @@ class WallCalendar:
     numbered: frozenset[tuple[int, int]]  # (weekday, its number in the month, 1 to 5 or LAST)
     either: bool  # day of month or day of week is enough; else both must match
 
+    @property
+    def every_minute_or_hour(self) -> bool:
+        """Whether one of the two time fields restricts nothing."""
+        return len(self.minutes) == _MINUTES or len(self.hours) == _HOURS
+
     def first_from(self, wall: datetime, end: datetime) -> datetime | None:
         """The first matching minute in `wall <= minute < end`."""
         wall = _rounded_up(wall)
-        day, earliest = wall.date(), wall.hour * 60 + wall.minute
+        day, earliest = wall.date(), wall.hour * _MINUTES + wall.minute
         last = end.date()
         while day <= last:
             if day.month not in self.months:
@@ -51,7 +58,7 @@ class WallCalendar:
 
     def _first_minute(self, earliest: int) -> time | None:
         """The first matching time of a day at or after the minute `earliest`, 0 to 1439."""
-        hour, minute = divmod(earliest, 60)
+        hour, minute = divmod(earliest, _MINUTES)
         place = bisect_left(self.hours, hour)
         if place < len(self.hours) and self.hours[place] == hour:
             inside = bisect_left(self.minutes, minute)

@@ -46,7 +46,8 @@ def stretches(zone: ZoneInfo, begin: datetime) -> Iterator[Stretch]:
 @lru_cache(maxsize=2_048)
 def _of_year(zone: ZoneInfo, year: int) -> tuple[Stretch, ...]:
     found: list[Stretch] = []
-    at, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)
+    at = datetime(year, 1, 1)  # noqa: DTZ001  # naive UTC, see the module
+    end = at.replace(year=year + 1)
     offset = offset_at(zone, at)
     while at < end:
         then = offset_at(zone, at + _DAY)

@@ -160,7 +160,7 @@ def test_a_timer_moved_again_and_again_inside_the_current_second_does_not_grow_t
 
 def test_a_resident_timer_takes_less_than_400_bytes() -> None:
     """At 1 M it is less (`benchmarks/structures.py`); the ids are the caller's, and are counted here all the same."""
-    count = 100_000
+    count = 40_000
     rng = Random(1)
     tracemalloc.start()
     try:
