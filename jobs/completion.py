@@ -62,6 +62,14 @@ def decide(
             return Transition(job=job, target=State.COMPLETED)
         case Completed():
             return _completed(job, outcome.result, backoff=backoff, max_result=max_result, rng=rng)
+        case Snooze() | GiveBack() | Discard() | Cancel():
+            return _asked_for(job, outcome)
+        case _:
+            return _failed(job, outcome, backoff, rng)
+
+
+def _asked_for(job: ClaimedJob, outcome: Snooze | GiveBack | Discard | Cancel) -> Transition:
+    match outcome:
         case Snooze():
             delay = _bounded(outcome.seconds)
             return Transition(job=job, target=State.SCHEDULED, outcome="snoozed", delay=delay, refund=True)
@@ -75,8 +83,6 @@ def decide(
             return Transition(
                 job=job, target=State.CANCELLED, outcome="cancelled", reason=_text(outcome.reason)
             )
-        case _:
-            return _failed(job, outcome, backoff, rng)
 
 
 def _completed(

@@ -29,7 +29,7 @@ class CommandSpec(BaseModel):
         min_length=1, description="Program and fixed arguments; the first is an absolute path."
     )
     max_args: int = Field(0, ge=0, le=1000, description="How many further arguments a job may add.")
-    allow_options: bool = Field(False, description="May these further arguments begin with a dash?")
+    allow_options: bool = Field(default=False, description="May these further arguments begin with a dash?")
     timeout: float = Field(60.0, gt=0, description="Seconds; a job may ask for less, not more.")
     cwd: str | None = None
 

@@ -24,7 +24,7 @@ RETRIED = (errors.DeadlockDetected, errors.SerializationFailure)
 _TRIES = 5
 
 # The statements of a worker reach their rows by primary key or by an index range. With a thousand ids the planner
-# chose to hash the whole job table instead, which was five times slower (FIELD); it may still do so where no index fits.
+# chose to hash the whole job table instead, which was five times slower; it may still do so where no index fits.
 _PLANNER = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from jobs import conf
@@ -79,10 +80,8 @@ class Rescuer(Loop):
         with connection.cursor() as cursor:
             beats = workers.living(cursor)
         for worker_id in self._still(beats):
-            beat = beats[worker_id]
-            in_transaction(
-                connection, lambda c, w=worker_id, b=beat: workers.lose(c, w, beat=b, lease=self._lease)
-            )
+            lose = partial(workers.lose, worker_id=worker_id, beat=beats[worker_id], lease=self._lease)
+            in_transaction(connection, lose)
         rescued = in_transaction(connection, workers.rescue_orphans)
         cancelled = in_transaction(connection, _answer_stale_requests)
         if rescued:
@@ -133,7 +132,7 @@ class Reporter(Loop):
 
         def write(cursor: Any) -> None:
             write_lines(cursor, lines, keep=self._keep)
-            write_progress(cursor, words)  # type: ignore[arg-type]
+            write_progress(cursor, words)
 
         in_transaction(self.connection, write)
         self._pending = self._pending[len(told) :]

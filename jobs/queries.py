@@ -22,6 +22,18 @@ __all__ = ["COUNT_CAP", "Count", "counts_by_state", "figures", "running_ids", "w
 COUNT_CAP = 10_000
 
 
+_BESIDE: dict[State, Any] = {
+    State.AVAILABLE: Ready,
+    State.SCHEDULED: Scheduled,
+    State.RETRYABLE: Scheduled,
+    State.BLOCKED: Blocked,
+    State.DEAD: DeadLetter,
+    State.CANCELLED: Closed,
+    State.DISCARDED: Closed,
+    State.SKIPPED: Closed,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
     """A number that stops at a cap. `capped`: there are at least that many."""
@@ -38,21 +50,13 @@ def with_state(jobs: QuerySet[Job], state: State) -> QuerySet[Job]:
 
     Completed jobs have no such table: they are most of all jobs, so a walk down the primary key finds a page at once.
     """
-    match state:
-        case State.AVAILABLE:
-            return jobs.filter(Exists(Ready.objects.filter(job=OuterRef("pk"))), state=state)
-        case State.SCHEDULED | State.RETRYABLE:
-            return jobs.filter(Exists(Scheduled.objects.filter(job=OuterRef("pk"), state=state)))
-        case State.BLOCKED:
-            return jobs.filter(Exists(Blocked.objects.filter(job=OuterRef("pk"))), state=state)
-        case State.RUNNING:
-            return jobs.filter(pk__in=running_ids(), state=state)
-        case State.DEAD:
-            return jobs.filter(Exists(DeadLetter.objects.filter(job=OuterRef("pk"))), state=state)
-        case State.CANCELLED | State.DISCARDED | State.SKIPPED:
-            return jobs.filter(Exists(Closed.objects.filter(job=OuterRef("pk"), state=state)))
-        case _:
-            return jobs.filter(state=state)
+    if state is State.RUNNING:
+        return jobs.filter(pk__in=running_ids(), state=state)
+    beside = _BESIDE.get(state)
+    if beside is None:
+        return jobs.filter(state=state)
+    # Some of these tables hold several states, so the state is asked of both sides.
+    return jobs.filter(Exists(beside.objects.filter(job=OuterRef("pk"))), state=state)
 
 
 def running_ids(limit: int = COUNT_CAP) -> list[int]:

@@ -71,7 +71,7 @@ class Scheduler:
         self._concurrency = concurrency
         self._window = Window(queues=queues, kinds=registry.names(), horizon=3 * self._settings.POLL_SECONDS)
         self._connection: psycopg.Connection[Any] | None = None
-        self._rng = random.Random()
+        self._rng = random.Random()  # noqa: S311 - jitter, no secret
         self._held: dict[int, tuple[ClaimedJob, float]] = {}
         self._left: dict[int, int] = {}
         self._unrecorded: list[Transition] = []

@@ -35,8 +35,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Returns 0 after a stop on purpose, 1 when children keep dying."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+        for caught in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(caught, self._pass_on)
         for number in range(self._count):
             self._spawn(number)
         while self._pids:

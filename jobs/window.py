@@ -92,7 +92,7 @@ class Window:
         self._serving = [row[0] for row in rows(cursor, "serving_queues", {"names": self._names})]
 
     def _read(self, cursor: Cursor, queue: str, limit: int) -> list[tuple[int, int]]:
-        return rows(cursor, "ready_head", {"queue": queue, "kinds": self._kinds, "limit": limit})  # type: ignore[return-value]
+        return rows(cursor, "ready_head", {"queue": queue, "kinds": self._kinds, "limit": limit})
 
     def take(self, count: int) -> list[int]:
         """The best `count` candidates, removed from the heap."""

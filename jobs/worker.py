@@ -7,6 +7,7 @@ attempt. A side loop that dies stops the worker loudly, with exit code 1.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import selectors
@@ -57,8 +58,8 @@ class Worker:
         self._options = options
         self._settings = conf.get()
         self._awake, self._wake_end = socket.socketpair()
-        self._awake.setblocking(False)
-        self._wake_end.setblocking(False)
+        self._awake.setblocking(False)  # noqa: FBT003 - the socket module takes no keyword here
+        self._wake_end.setblocking(False)  # noqa: FBT003 - the socket module takes no keyword here
         self._signals = 0
         self._lost = False
         self._death: tuple[str, BaseException] | None = None
@@ -75,10 +76,8 @@ class Worker:
 
     def wake(self) -> None:
         """End the present wait; from any thread."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
             self._wake_end.send(b"\0")
-        except BlockingIOError:
-            pass  # a full pipe wakes as well
 
     def run(self) -> int:
         self._catch_signals()

@@ -11,7 +11,7 @@ __all__ = ["Queue", "WorkerProcess"]
 
 
 class Queue(models.Model):
-    """A named line of jobs. `ageing_seconds`: waiting this long is worth one step of priority; empty: strict priority."""
+    """A named line of jobs. `ageing_seconds`: waiting so long is worth one step of priority; empty: strict priority."""
 
     name = models.CharField(max_length=100, primary_key=True)
     description = models.CharField(max_length=500, blank=True)
@@ -35,7 +35,7 @@ class Queue(models.Model):
 
 
 class WorkerProcess(models.Model):
-    """One process of `runworker`, from its start on. `beat` grows with every heartbeat; `stats`: counters since start."""
+    """One process of `runworker`. `beat` grows with every heartbeat; `stats`: counters since its start."""
 
     STATES = [(word, word) for word in ("live", "draining", "stopped", "lost")]
 

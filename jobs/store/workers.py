@@ -65,7 +65,7 @@ def living(cursor: Cursor) -> dict[int, int]:
     return dict(rows(cursor, "living_workers", {}))
 
 
-def lose(cursor: Cursor, worker_id: int, *, beat: int, lease: float) -> bool:
+def lose(cursor: Cursor, *, worker_id: int, beat: int, lease: float) -> bool:
     """Declare a worker lost if its beat still stands where it was watched. True where that was done."""
     for name, hostname, pid in rows(
         cursor, "lose_worker", {"worker": worker_id, "beat": beat, "lease": lease}

@@ -1,0 +1,74 @@
+"""The ground of a benchmark: a private PostgreSQL in a temporary folder (durable settings), migrated, and real workers.
+
+Nothing here touches the installation's own data. The environment is set before Django reads its settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+__all__ = ["prepared", "until", "workers"]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[None]:
+    """Django, set up on a new private database with all migrations."""
+    with tempfile.TemporaryDirectory(prefix="opsched-bench-") as folder:
+        os.environ.update(
+            OPSCHED_DATA=folder,
+            OPSCHED_HANDLER_MODULES="benchmarks.handlers",
+            OPSCHED_LOG_LEVEL="WARNING",
+            DJANGO_SETTINGS_MODULE="opsched.settings",
+        )
+        os.environ.pop("DATABASE_URL", None)
+        import django  # reads the settings, which read the environment above
+
+        django.setup()
+        from django.core.management import call_command
+        from django.db import connections
+
+        from notifications import doorbell
+        from opsched.embedded import client
+        from opsched.embedded.layout import Layout
+
+        call_command("migrate", verbosity=0)
+        try:
+            yield
+        finally:
+            doorbell.close()
+            connections.close_all()
+            client.release(Layout(root=Path(folder) / "pg"), wait=20.0)
+
+
+@contextlib.contextmanager
+def workers(*, processes: int) -> Iterator[None]:
+    """`runworker` with so many processes, ready when the block begins, stopped when it ends."""
+    from jobs.models import WorkerProcess
+
+    command = [sys.executable, "manage.py", "runworker", "--queues", "bench", "--processes", str(processes)]
+    runner = subprocess.Popen(command, cwd=ROOT)
+    try:
+        until(lambda: WorkerProcess.objects.filter(state="live").count() == processes)
+        yield
+    finally:
+        runner.terminate()
+        runner.wait(30)
+
+
+def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait for something, looking every 20 ms."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            message = f"not reached within {seconds:g} s"
+            raise TimeoutError(message)
+        time.sleep(0.02)

@@ -1,0 +1,149 @@
+"""`make bench-smoke`: the figures that tell whether a change made opsched slower, in less than a minute.
+
+Last line: one JSON object. Rates are jobs per second, times milliseconds. Everything runs as it does in production:
+durable database, event log on, rows kept. `floor` is a bare driver loop over the claim and finish statements.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from typing import Any
+
+from benchmarks.ground import prepared, until, workers
+
+__all__ = ["main"]
+
+DRAINED = 20_000
+STARTS = 200
+ONE_BY_ONE = 500
+FLOOR_BATCH = 500
+
+
+def enqueue_bulk(count: int) -> float:
+    from jobs.submit import JobSpec, submit_many
+
+    began = time.perf_counter()
+    for _ in range(0, count, 5_000):
+        submit_many([JobSpec(kind="bench.noop")] * 5_000)
+    return count / (time.perf_counter() - began)
+
+
+def enqueue_one(count: int) -> float:
+    from jobs.submit import submit
+
+    began = time.perf_counter()
+    for _ in range(count):
+        submit("bench.noop")
+    return count / (time.perf_counter() - began)
+
+
+def drain(processes: int) -> float:
+    """From the first claim to the last completion, as the database recorded them."""
+    from jobs import steering
+    from jobs.control import Actor
+    from jobs.models import Ready
+
+    count = Ready.objects.count()
+    steering.pause_queue(Actor(), "bench")
+    with workers(processes=processes):
+        steering.resume_queue(Actor(), "bench")
+        until(lambda: not Ready.objects.exists())
+    return _rate(count)
+
+
+def _rate(count: int) -> float:
+    from django.db.models import Max, Min
+
+    from jobs.models import Job
+
+    last = Job.objects.filter(state="completed").order_by("-pk")[:count].values_list("pk", flat=True)
+    drained = Job.objects.filter(pk__gte=min(last), pk__lte=max(last))
+    span = drained.aggregate(first=Min("started_at"), last=Max("finished_at"))
+    return float(count / (span["last"] - span["first"]).total_seconds())
+
+
+def start_latency(count: int) -> list[float]:
+    """From the call of submit() to the first line of the handler, one job at a time on an idle worker."""
+    from jobs.models import Job
+    from jobs.submit import submit
+
+    submitted: dict[int, float] = {}
+    with workers(processes=1):
+        for _ in range(count):
+            began = time.time()
+            submitted[submit("bench.stamp").id] = began
+            time.sleep(0.02)
+        until(lambda: Job.objects.filter(pk__in=submitted, state="completed").count() == count)
+    started: dict[int, Any] = dict(Job.objects.filter(pk__in=submitted).values_list("pk", "result"))
+    return sorted((started[job] - began) * 1_000 for job, began in submitted.items())
+
+
+def floor() -> float:
+    """One connection, no threads, no handlers, no outcomes: read the head, claim, complete, with both events."""
+    from jobs.database import in_transaction, open_connection
+    from jobs.store import workers as worker_store
+    from jobs.store.claiming import claim, drop_claims
+    from jobs.store.statements import rows
+
+    with open_connection("opsched bench") as connection:
+        fields: dict[str, Any] = {"hostname": "bench", "pid": 0, "queues": [], "kinds": [], "concurrency": 1}
+        worker = in_transaction(
+            connection, lambda cursor: worker_store.register(cursor, name="floor", **fields)
+        )
+
+        def claim_next(cursor: Any) -> Any:
+            head = {"queue": "bench", "kinds": ["bench.noop"], "limit": FLOOR_BATCH}
+            ids = [row[0] for row in rows(cursor, "ready_head", head)]
+            return claim(cursor, worker_id=worker, candidates=ids, limit=FLOOR_BATCH)
+
+        def one_round(cursor: Any) -> Any:
+            _complete(cursor, worker, held.jobs)
+            drop_claims(cursor, [held.claim_id])
+            return claim_next(cursor)
+
+        done, began = 0, time.perf_counter()
+        held = in_transaction(connection, claim_next)
+        while held.jobs:
+            done += len(held.jobs)
+            held = in_transaction(connection, one_round)
+        return done / (time.perf_counter() - began)
+
+
+def _complete(cursor: Any, worker: int, jobs: Any) -> None:
+    from jobs.events import EventKind, encode_jobs
+    from jobs.store.statements import rows
+    from notifications.log import append_encoded
+
+    params = {
+        "ids": [job.id for job in jobs],
+        "attempts": [job.attempt for job in jobs],
+        "results": [None for _ in jobs],
+        "worker": worker,
+    }
+    rows(cursor, "complete", params)
+    told = [(job.id, job.kind, job.queue, job.workflow_id, job.attempt) for job in jobs]
+    topics, items = encode_jobs(EventKind.JOB_COMPLETED, "completed", told)
+    append_encoded(cursor, topics=topics, items=items)
+
+
+def main() -> None:
+    figures: dict[str, float] = {}
+    with prepared():
+        figures["enqueue_bulk_per_s"] = enqueue_bulk(DRAINED)
+        figures["drain_1_per_s"] = drain(1)
+        enqueue_bulk(DRAINED)
+        figures["drain_2_per_s"] = drain(2)
+        enqueue_bulk(DRAINED)
+        figures["floor_per_s"] = floor()
+        figures["enqueue_one_per_s"] = enqueue_one(ONE_BY_ONE)
+        drain(1)
+        latencies = start_latency(STARTS)
+    figures["start_ms_p50"] = statistics.median(latencies)
+    figures["start_ms_p99"] = latencies[int(0.99 * len(latencies))]
+    print(json.dumps({name: round(value, 2) for name, value in sorted(figures.items())}))
+
+
+if __name__ == "__main__":
+    main()
