@@ -25,7 +25,7 @@ def kept_secret(path: Path) -> str:
             f"The data folder {path.parent} cannot be used ({error.strerror}): make it writable for this user, "
             "free some space, or set OPSCHED_DATA to another folder."
         ) from error
-    if len(key) < 50:  # noqa: PLR2004  (Django's own floor for SECRET_KEY)
+    if len(key) < 50:
         raise ImproperlyConfigured(
             f"{path} holds no usable key: delete it (everybody is logged out) and start again."
         )

@@ -35,7 +35,7 @@ def flaky_step(ctx: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     """Fails on the first two attempts, as a service does that is just being restarted."""
     ctx.log(f"asking the warehouse, attempt {ctx.attempt}")
     time.sleep(_STEP_SECONDS)
-    if ctx.attempt <= 2:  # noqa: PLR2004
+    if ctx.attempt <= 2:
         raise ConnectionError("the warehouse did not answer")
     return {"rows": 1000}
 
@@ -72,7 +72,7 @@ def small(ctx: JobContext, payload: dict[str, Any]) -> dict[str, Any]:
     """One of the burst: a few milliseconds; one in fifty fails once."""
     number = int(payload.get("number", 0))
     time.sleep(random.uniform(0.005, 0.06))  # noqa: S311
-    if number % 50 == 49 and ctx.attempt == 1:  # noqa: PLR2004
+    if number % 50 == 49 and ctx.attempt == 1:
         raise TimeoutError("the mail server was busy")
     return {"sent": number}
 

@@ -113,7 +113,7 @@ def _start(layout: Layout, *, temporary: bool) -> None:
 
 def _spawn_guardian(layout: Layout, *, temporary: bool) -> None:
     project = Path(__file__).resolve().parents[2]
-    with layout.log.open("ab") as log:
+    with layout.open_log() as log:
         answer = subprocess.run(
             [
                 sys.executable,

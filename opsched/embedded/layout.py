@@ -1,4 +1,4 @@
-"""Where the embedded database keeps its files. Only names: nothing here creates, starts or asks anything.
+"""Where the embedded database keeps its files. Names only: nothing here starts or asks anything.
 
 Every process of an installation must come to the same names, so they depend on the data folder alone.
 """
@@ -10,6 +10,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = ["Layout"]
 
@@ -52,7 +53,14 @@ class Layout:
 
     @property
     def log(self) -> Path:
+        """What the server and the guardian say; statements that failed stand in it."""
         return self.root / "postgres.log"
+
+    def open_log(self) -> BinaryIO:
+        """For appending; readable by its owner alone."""
+        return os.fdopen(
+            os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab"
+        )
 
     @property
     def postmaster_pid(self) -> Path:

@@ -181,7 +181,7 @@ class Server:
         process = self._process
         return (
             process is not None
-            and len(lines) >= 8  # noqa: PLR2004  (the eighth line is the state)
+            and len(lines) >= 8
             and lines[0].strip() == str(process.pid)
             and lines[7].strip() == "ready"
         )
@@ -203,7 +203,7 @@ class Server:
         log = self.layout.log
         if log.exists() and log.stat().st_size > _LARGEST_LOG:
             log.replace(log.with_suffix(".log.1"))
-        return log.open("ab")
+        return self.layout.open_log()
 
     def _log_since(self, mark: int) -> str:
         with self.layout.log.open("rb") as log:

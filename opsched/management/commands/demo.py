@@ -57,7 +57,7 @@ class Command(BaseCommand):
 def _port(text: str) -> int:
     from argparse import ArgumentTypeError
 
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:  # noqa: PLR2004
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 65535:
         raise ArgumentTypeError(f"{text!r} is no port: use a number from 1 to 65535")
     return int(text)
 
@@ -150,7 +150,7 @@ def _answers(port: int) -> bool:
     probe = http.client.HTTPConnection(_HOST, port, timeout=1.0)
     try:
         probe.request("GET", "/healthz")
-        return probe.getresponse().status == 200  # noqa: PLR2004
+        return probe.getresponse().status == 200
     except OSError:
         return False
     finally:
