@@ -23,9 +23,15 @@ import json
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
+
+Mark = tuple[int, float]
+"""Line number and time."""
+Seen = dict[str, dict[int, Mark]]
+"""By task and attempt."""
 
 
-def parents_of(document):
+def parents_of(document: Any) -> dict[str, set[str]]:
     """{task: set of parents} from a WfFormat document."""
     workflow = document["workflow"]
     if document["schemaVersion"] == "1.5":
@@ -34,7 +40,7 @@ def parents_of(document):
     tasks = workflow["tasks"]
     ids = {task.get("id", task["name"]) for task in tasks}
     by_name = {task["name"]: task.get("id", task["name"]) for task in tasks}
-    parents = {task.get("id", task["name"]): set() for task in tasks}
+    parents: dict[str, set[str]] = {task.get("id", task["name"]): set() for task in tasks}
     for task in tasks:
         me = task.get("id", task["name"])
         for said in task.get("parents", ()):
@@ -47,14 +53,14 @@ def parents_of(document):
     return parents
 
 
-def read_workflow(path):
+def read_workflow(path: str) -> dict[str, set[str]]:
     data = Path(path).read_bytes()
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
     return parents_of(json.loads(data))
 
 
-def read_history(path):
+def read_history(path: str) -> list[dict[str, Any]]:
     """The lines in their order. A line that is no JSON, or half of one, is an error: each is one write."""
     lines = Path(path).read_bytes().split(b"\n")
     if lines.pop() != b"":
@@ -62,10 +68,17 @@ def read_history(path):
     return [json.loads(line) for line in lines]
 
 
-def violations(parents, history, recorded=None, *, given_back=False):
+def violations(
+    parents: dict[str, set[str]],
+    history: list[dict[str, Any]],
+    recorded: dict[str, int] | None = None,
+    *,
+    given_back: bool = False,
+) -> list[str]:
     """Every violation as a sentence."""
-    found = []
-    starts, ends = defaultdict(dict), defaultdict(dict)
+    found: list[str] = []
+    starts: Seen = defaultdict(dict)
+    ends: Seen = defaultdict(dict)
     for number, line in enumerate(history, start=1):
         task, attempt = line["task"], line["attempt"]
         if task not in parents:
@@ -79,13 +92,15 @@ def violations(parents, history, recorded=None, *, given_back=False):
             found.append(f"line {number}: attempt {attempt} of {task!r} has a second {line['event']!r}")
         seen.setdefault(attempt, (number, line["at"]))
     done = {task: _last_end(task, ends[task], recorded, found) for task in parents}
-    for task in parents:
+    for task, its_parents in parents.items():
         _check_pairs(task, starts[task], ends[task], found)
-        _check_order(task, parents[task], starts[task], done, found)
+        _check_order(task, its_parents, starts[task], done, found)
     return found
 
 
-def _last_end(task, ends, recorded, found):
+def _last_end(
+    task: str, ends: dict[int, Mark], recorded: dict[str, int] | None, found: list[str]
+) -> Mark | None:
     """(line, time) of the end that counts, or None."""
     if recorded is None:
         if len(ends) != 1:
@@ -101,7 +116,7 @@ def _last_end(task, ends, recorded, found):
     return ends.get(recorded[task])
 
 
-def _check_pairs(task, starts, ends, found):
+def _check_pairs(task: str, starts: dict[int, Mark], ends: dict[int, Mark], found: list[str]) -> None:
     for attempt, (line, at) in ends.items():
         if attempt not in starts:
             found.append(f"line {line}: attempt {attempt} of {task!r} ends without a start")
@@ -109,19 +124,22 @@ def _check_pairs(task, starts, ends, found):
             found.append(f"line {line}: attempt {attempt} of {task!r} ends before it starts")
 
 
-def _check_order(task, parents, starts, done, found):
+def _check_order(
+    task: str, parents: set[str], starts: dict[int, Mark], done: dict[str, Mark | None], found: list[str]
+) -> None:
     for attempt, (line, at) in starts.items():
         for parent in parents:
-            if done[parent] is None:
+            ended = done[parent]
+            if ended is None:
                 found.append(
                     f"line {line}: attempt {attempt} of {task!r} starts, its parent {parent!r} never ended"
                 )
             # The order of the lines is the kernel's; the times are the clock's. Both must agree with the edges.
-            elif done[parent][0] > line or done[parent][1] > at:
+            elif ended[0] > line or ended[1] > at:
                 found.append(f"line {line}: attempt {attempt} of {task!r} starts before {parent!r} has ended")
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,0 +1,210 @@
+"""`manage.py jobs …`: submit, look at and steer jobs from the server's command line.
+
+A thin face over `submit`, `control`, `steering` and `queries`, which decide everything. Exit codes: 0 done, 1 refused
+(the job is in another state, or there is none), 2 wrong input, of which nothing was stored.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.forms.models import model_to_dict
+
+from jobs import conf, control, queries, steering
+from jobs.control import ActionResult, Actor
+from jobs.errors import ActionRefused, ConfigurationError, InvalidSubmission, NotFound
+from jobs.management import tables
+from jobs.models import Job
+from jobs.states import State
+from jobs.submit import JobSpec
+from notifications import doorbell
+
+__all__ = ["Command"]
+
+_MAX_LIST = 1000
+_MAX_ID = 2**63 - 1
+
+
+class Command(BaseCommand):
+    help = "Submit, list, show, cancel, replay and discard jobs; pause and resume queues."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        self._add_submit(actions.add_parser("submit", help="Submit one job and print its id."))
+        self._add_list(actions.add_parser("list", help="The newest jobs."))
+        show = actions.add_parser("show", help="Everything about one job.")
+        show.add_argument("id", type=_job_id)
+        _with_json(show)
+        for action, text, required in (
+            ("cancel", "Cancel jobs that wait, ask running ones to stop.", False),
+            ("replay", "Give dead letters a fresh attempt.", True),
+            ("discard", "Decide that dead letters shall not run.", True),
+        ):
+            steer = actions.add_parser(action, help=text)
+            steer.add_argument("ids", type=_job_id, nargs="+", metavar="ID")
+            steer.add_argument("--reason", default="", required=required, help="Recorded with the action.")
+            _with_json(steer)
+        for action, text in (("pause", "Take nothing more from a queue."), ("resume", "Take from it again.")):
+            queue = actions.add_parser(action, help=text)
+            queue.add_argument("queue")
+            queue.add_argument("--reason", default="", help="Recorded with the action.")
+            _with_json(queue)
+
+    def _add_submit(self, parser: CommandParser) -> None:
+        parser.add_argument("kind")
+        parser.add_argument(
+            "--payload", default="{}", help="A JSON object, or - to read it from standard input."
+        )
+        parser.add_argument("--queue")
+        parser.add_argument("--priority", type=int, help="-100..100, higher first.")
+        parser.add_argument("--at", help="Earliest start, such as 2030-01-31T08:00:00+01:00.")
+        parser.add_argument("--max-attempts", type=int)
+        parser.add_argument("--timeout", type=float, help="Seconds an attempt may take.")
+        _with_json(parser)
+
+    def _add_list(self, parser: CommandParser) -> None:
+        parser.add_argument("--state", choices=[state.value for state in State])
+        parser.add_argument("--kind")
+        parser.add_argument("--queue")
+        parser.add_argument("--limit", type=int, default=20, help=f"1..{_MAX_LIST} (default 20).")
+        _with_json(parser)
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        act: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['action']}")
+        try:
+            act(options)
+        except (InvalidSubmission, ConfigurationError) as error:
+            raise CommandError(str(error), returncode=2) from None
+        except (ActionRefused, NotFound) as error:
+            raise CommandError(str(error), returncode=1) from None
+        finally:
+            # The bell rings from a thread that ends with this process.
+            doorbell.close()
+
+    # -- the actions -------------------------------------------------------------------------------------------------
+
+    def _submit(self, options: dict[str, Any]) -> None:
+        spec = JobSpec(
+            kind=options["kind"],
+            payload=_payload(options["payload"]),
+            queue=options["queue"],
+            priority=options["priority"],
+            max_attempts=options["max_attempts"],
+            scheduled_at=None if options["at"] is None else _time(options["at"]),
+            timeout=options["timeout"],
+        )
+        placed = steering.submit(Actor(), [spec])[0]
+        if options["json"]:
+            self._dump({"id": placed.id, "state": placed.state.value})
+        else:
+            self.stdout.write(str(placed.id))
+
+    def _list(self, options: dict[str, Any]) -> None:
+        if not 1 <= options["limit"] <= _MAX_LIST:
+            raise InvalidSubmission("--limit", f"must be within 1..{_MAX_LIST}, not {options['limit']}")
+        found = Job.objects.order_by("-pk")
+        if options["state"]:
+            found = queries.with_state(found, State(options["state"]))
+        for name in ("kind", "queue"):
+            if options[name] is not None:
+                found = found.filter(**{name: options[name]})
+        jobs = list(found[: options["limit"]])
+        if options["json"]:
+            self._dump([tables.summary(job) for job in jobs])
+        else:
+            tables.show_list(self.stdout, jobs)
+
+    def _show(self, options: dict[str, Any]) -> None:
+        job = Job.objects.filter(pk=options["id"]).first()
+        if job is None:
+            raise NotFound(f"There is no job {options['id']}.")
+        if options["json"]:
+            self._dump(tables.details(job))
+        else:
+            tables.show_job(self.stdout, job)
+
+    def _cancel(self, options: dict[str, Any]) -> None:
+        self._report(control.cancel(Actor(), options["ids"], reason=options["reason"]), "cancelled", options)
+
+    def _replay(self, options: dict[str, Any]) -> None:
+        self._report(control.replay(Actor(), options["ids"], reason=options["reason"]), "replayed", options)
+
+    def _discard(self, options: dict[str, Any]) -> None:
+        self._report(control.discard(Actor(), options["ids"], reason=options["reason"]), "discarded", options)
+
+    def _pause(self, options: dict[str, Any]) -> None:
+        self._tell_queue(steering.pause_queue(Actor(), options["queue"], reason=options["reason"]), options)
+
+    def _resume(self, options: dict[str, Any]) -> None:
+        self._tell_queue(steering.resume_queue(Actor(), options["queue"], reason=options["reason"]), options)
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def _report(self, result: ActionResult, done: str, options: dict[str, Any]) -> None:
+        if options["json"]:
+            refused = [{"id": one.id, "reason": one.reason} for one in result.refused]
+            self._dump({"done": result.done, "requested": result.requested, "refused": refused})
+        else:
+            for job in result.done:
+                self.stdout.write(f"job {job} {done}")
+            for job in result.requested:
+                self.stdout.write(f"job {job} runs; its worker was asked to stop it")
+        if result.refused:
+            raise CommandError("\n".join(refusal.reason for refusal in result.refused), returncode=1)
+
+    def _tell_queue(self, queue: Any, options: dict[str, Any]) -> None:
+        if options["json"]:
+            self._dump(model_to_dict(queue, fields=["name", "paused_at"]))
+        else:
+            self.stdout.write(f'queue "{queue.name}" {"paused" if queue.paused_at else "resumed"}')
+
+    def _dump(self, value: Any) -> None:
+        self.stdout.write(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def _with_json(parser: CommandParser) -> None:
+    parser.add_argument("--json", action="store_true", help="Answer with JSON.")
+
+
+def _job_id(text: str) -> int:
+    """An id PostgreSQL can look for: beyond a bigint it would refuse the statement."""
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text[:20]) <= _MAX_ID:
+        raise ArgumentTypeError(f"{text[:40]!r} is no id of a job")
+    return int(text)
+
+
+def _payload(given: str) -> Any:
+    """The payload as JSON. Its size, depth and shape are checked where every payload is."""
+    text = given
+    if given == "-":
+        # Four times the limit leaves room for white space and escapes; more is not worth reading.
+        most = 4 * conf.get().MAX_PAYLOAD_BYTES
+        data = sys.stdin.buffer.read(most + 1)
+        if len(data) > most:
+            raise InvalidSubmission("payload", f"has more than {most:,} bytes")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidSubmission("payload", f"is not UTF-8 (byte {error.start})") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        reason = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        raise InvalidSubmission("payload", reason) from None
+    except RecursionError:
+        raise InvalidSubmission("payload", "is nested too deep") from None
+    except ValueError as error:
+        raise InvalidSubmission("payload", f"is not usable JSON: {error}") from None
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidSubmission("--at", f"{text!r} is no date with time and zone in ISO 8601") from None
