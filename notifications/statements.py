@@ -28,4 +28,4 @@ class SqlCursor(SqlWriter, Protocol):
 @cache
 def statement(name: str) -> LiteralString:
     """The text of `sql/<name>.sql`, which is part of the program and therefore trusted."""
-    return cast("LiteralString", (_FOLDER / f"{name}.sql").read_text(encoding="utf-8"))
+    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
