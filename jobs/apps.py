@@ -14,6 +14,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         # Imported here because handlers import models, which exist only now.
-        from jobs import checks, registry  # noqa: F401
+        from jobs import checks, live, registry  # noqa: F401
 
+        live.register()
         registry.autodiscover()

@@ -6,7 +6,9 @@ key. Nothing here writes.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
@@ -91,15 +93,24 @@ def _capped(found: QuerySet[Any]) -> Count:
 
 
 def figures() -> dict[str, Any]:
-    """What the operations page shows, as JSON: queues, workers, totals. One short round of queries."""
+    """What the operations page shows, as JSON: states, queues, workers, what runs, what died. A short round of queries.
+
+    `now` and all ages go by the database's clock. Rates are added by `jobs.live`, which sees one round after the other.
+    """
     counts = counts_by_state()
+    running = Counter(
+        Job.objects.filter(pk__in=running_ids(), state=State.RUNNING).values_list("worker_id", "queue")
+    )
+    with connection.cursor() as cursor:
+        now = datetime.fromtimestamp(rows(cursor, "database_clock", {})[0][0] / 1_000_000, tz=UTC)
     return {
+        "now": now.isoformat(),
         "states": {
             state.value: {"count": count.number, "capped": count.capped} for state, count in counts.items()
         },
-        "queues": _queues(),
-        "workers": _workers(),
-        "running": _running(),
+        "queues": _queues(running),
+        "workers": _workers(now, running),
+        "running": _running(now),
         "dead": _dead(),
         "workflows": list(
             Workflow.objects.filter(state="running")
@@ -109,7 +120,10 @@ def figures() -> dict[str, Any]:
     }
 
 
-def _queues() -> list[dict[str, Any]]:
+def _queues(running: Counter[tuple[int | None, str]]) -> list[dict[str, Any]]:
+    busy: Counter[str] = Counter()
+    for (_, queue), number in running.items():
+        busy[queue] += number
     with connection.cursor() as cursor:
         found = rows(cursor, "queue_figures", {"cap": COUNT_CAP})
     return [
@@ -119,12 +133,16 @@ def _queues() -> list[dict[str, Any]]:
             "available": min(available, COUNT_CAP),
             "capped": available > COUNT_CAP,
             "oldest_seconds": oldest,
+            "running": busy[name],
         }
         for name, paused, available, oldest in found
     ]
 
 
-def _workers() -> list[dict[str, Any]]:
+def _workers(now: datetime, running: Counter[tuple[int | None, str]]) -> list[dict[str, Any]]:
+    busy: Counter[int | None] = Counter()
+    for (worker_id, _), number in running.items():
+        busy[worker_id] += number
     living = WorkerProcess.objects.filter(state__in=["live", "draining"]).order_by("pk")[:200]
     return [
         {
@@ -133,7 +151,9 @@ def _workers() -> list[dict[str, Any]]:
             "state": worker.state,
             "queues": worker.queues,
             "concurrency": worker.concurrency,
+            "running": busy[worker.pk],
             "heartbeat_at": worker.heartbeat_at.isoformat(),
+            "heartbeat_seconds": _seconds(now, worker.heartbeat_at),
             "started_at": worker.started_at.isoformat(),
             "stats": worker.stats,
         }
@@ -141,7 +161,7 @@ def _workers() -> list[dict[str, Any]]:
     ]
 
 
-def _running() -> list[dict[str, Any]]:
+def _running(now: datetime) -> list[dict[str, Any]]:
     jobs = Job.objects.filter(pk__in=running_ids(500), state=State.RUNNING).order_by("started_at")[:20]
     return [
         {
@@ -149,12 +169,20 @@ def _running() -> list[dict[str, Any]]:
             "kind": job.kind,
             "queue": job.queue,
             "attempt": job.attempt,
+            "max_attempts": job.max_attempts,
             "worker": job.worker_id,
             "started_at": None if job.started_at is None else job.started_at.isoformat(),
-            "progress": getattr(getattr(job, "progress", None), "fraction", None),
+            "seconds": None if job.started_at is None else _seconds(now, job.started_at),
+            "progress": _progress(job),
         }
         for job in jobs.select_related("progress")
     ]
+
+
+def _progress(job: Job) -> float | None:
+    """How far the running attempt is; what an earlier one had reached says nothing."""
+    progress = getattr(job, "progress", None)
+    return progress.fraction if progress is not None and progress.attempt == job.attempt else None
 
 
 def _dead() -> list[dict[str, Any]]:
@@ -169,3 +197,7 @@ def _dead() -> list[dict[str, Any]]:
         }
         for letter in letters
     ]
+
+
+def _seconds(now: datetime, then: datetime) -> float:
+    return round(max(0.0, (now - then).total_seconds()), 1)
