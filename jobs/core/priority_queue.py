@@ -2,7 +2,7 @@
 
 Place in the flow: the scheduler keeps the window of ready jobs here and claims them from the front. It is a cache: the
 database decides who runs. Promises: ids leave in order of key, equal keys in the order they were queued; push, update,
-remove and pop are O(log n) amortised; what is stale never exceeds what is live by more than a constant.
+remove and pop are O(log n) amortised; at most twice as many entries are stale as are live (and 64).
 It must not look at time, nor compare two ids.
 
 How. An entry is `(key, version, id)`; the index holds the one live entry of an id, and an entry that is not that object
@@ -85,7 +85,7 @@ class IndexedPriorityQueue(Generic[Id]):
         index[item] = entry = (key, version, item)
         self._fresh.append(entry)
         self._stale = stale = self._stale + 1
-        if stale > len(index) + _SMALL:
+        if stale > 2 * len(index) + _SMALL:
             self._rebuild()
 
     def remove(self, item: Id) -> None:
@@ -95,7 +95,7 @@ class IndexedPriorityQueue(Generic[Id]):
         except KeyError:
             raise UnknownItem(item) from None
         self._stale = stale = self._stale + 1
-        if stale > len(self._index) + _SMALL:
+        if stale > 2 * len(self._index) + _SMALL:
             self._rebuild()
 
     def peek(self) -> Id:
@@ -175,7 +175,7 @@ class IndexedPriorityQueue(Generic[Id]):
         self._run, self._heap, self._fresh = run, [], []
 
     def _rebuild(self) -> None:
-        """Drop what is stale: linear, and at most once in as many changes as there are live entries."""
+        """Drop what is stale: linear, and once in twice as many changes as there are live entries."""
         self._run = self._live(self._run)
         self._heap.sort(key=_by_version)
         self._fresh = self._live(self._heap + self._fresh)

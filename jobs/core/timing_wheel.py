@@ -131,7 +131,8 @@ class TimingWheel(Generic[Timer]):
 
     def _turn_to(self, second: int) -> list[Timer]:
         """Make `second` the current one; return what all seconds before it still held."""
-        passed = [entry[2] for entry in sorted(self._live_entries())]
+        waiting = self._heap if len(self._heap) == len(self._exact) else self._live_entries()
+        passed = [entry[2] for entry in sorted(waiting)]
         slots = self._slots
         for number in range(self._reached + 1, min(second, self._reached + SLOTS)):
             if slot := slots[number % SLOTS]:
@@ -140,11 +141,10 @@ class TimingWheel(Generic[Timer]):
                 slot.clear()
         self._reached = second
         current = slots[second % SLOTS]
-        self._heap, self._exact = [], {}
-        for timer, due_us in current.items():
-            self._turn = turn = self._turn + 1
-            self._exact[timer] = turn
-            self._heap.append((due_us, turn, timer))
+        turns = range(self._turn + 1, self._turn + 1 + len(current))
+        self._turn += len(current)
+        self._exact = dict(zip(current, turns, strict=True))
+        self._heap = list(zip(current.values(), turns, current, strict=True))
         heapify(self._heap)
         current.clear()
         return passed

@@ -46,7 +46,7 @@ def test_stretches_begin_with_the_one_that_is_running() -> None:
 
 
 def test_in_the_whole_zone_database_a_change_lasts_longer_than_the_day_between_two_looks() -> None:
-    """The busiest years of the database, looked at twice a day: Brazil in 2000 and Gaza in the 2040s changed for a week."""
+    """The busiest years, looked at twice a day: Brazil in 2000 and Gaza in the 2040s changed for a week."""
     for zone in sorted(available_timezones() - {"localtime"}):
         tz = ZoneInfo(zone)
         for year in (2000, 2046):
