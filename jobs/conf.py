@@ -48,6 +48,7 @@ class JobsSettings(BaseModel):
     MAX_RESULT_BYTES: int = Field(256 * 1024, ge=1024, le=16 * 1024 * 1024)
     MAX_BULK: int = Field(10_000, ge=1, le=100_000)
     MAX_LOG_LINES: int = Field(1_000, ge=1, le=100_000)
+    PREPARE_STATEMENTS: bool = Field(default=True, description="Off behind PgBouncer in transaction mode.")
     CLAIM_BATCH: int = Field(500, ge=1, le=5_000)
     PREFETCH_SECONDS: float = Field(0.1, ge=0, le=10)
     DRAIN_SECONDS: float = Field(30.0, ge=0, le=3600)

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
+from django.db import connections
 from psycopg import errors
 
+from jobs import conf
 from notifications.pg import connect
 
-__all__ = ["RETRIED", "in_transaction", "open_connection"]
+__all__ = ["RETRIED", "django_cursor", "in_transaction", "open_connection"]
 
 logger = logging.getLogger("opsched.worker")
 
@@ -23,16 +25,42 @@ Result = TypeVar("Result")
 RETRIED = (errors.DeadlockDetected, errors.SerializationFailure)
 _TRIES = 5
 
+# Planning these statements takes longer than running them, so they are planned once (psycopg prepares them, and the
+# generic plan is right for every batch because all of them go by index).
+#
 # The statements of a worker reach their rows by primary key or by an index range. With a thousand ids the planner
 # chose to hash the whole job table instead, which was five times slower; it may still do so where no index fits.
-_PLANNER = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off"
+_PLANNER = """
+    SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off; SET jit = off;
+    SET plan_cache_mode = force_generic_plan
+"""
 
 
 def open_connection(name: str) -> psycopg.Connection[Any]:
     """A connection for the statements of a worker."""
     connection = connect(autocommit=True, name=name)
     connection.execute(_PLANNER)
+    connection.prepare_threshold = 0 if conf.get().PREPARE_STATEMENTS else None
     return connection
+
+
+class PreparingCursor(psycopg.Cursor[Any]):
+    """Prepares every statement it runs: for the few large ones of submission, which cost more to plan than to run."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        return super().execute(query, params, prepare=True, **options)
+
+
+def django_cursor() -> Any:
+    """A cursor in Django's own transaction for the statements of `jobs/store`: bound and planned by the server.
+
+    Django's cursors put the values into the text, so that each submission would be parsed and planned anew.
+    """
+    connection = connections["default"]
+    connection.ensure_connection()
+    if not conf.get().PREPARE_STATEMENTS:
+        return connection.cursor()
+    return PreparingCursor(connection.connection)
 
 
 def in_transaction(

@@ -39,6 +39,8 @@ logger = logging.getLogger("opsched.worker")
 
 EVENTS = "opsched_events"
 STALE_SECONDS = 1.0
+BUSY_SECONDS = 0.25
+LOOK_AGAIN = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,9 @@ class Scheduler:
         self._unrecorded: list[Transition] = []
         self._uncertain = False
         self._polled = float("-inf")
+        self._busy_until = float("-inf")
         self._rang = False
+        self._look_ahead = False
         self._average = 1.0
         self._busy_before = 0.0
 
@@ -104,15 +108,27 @@ class Scheduler:
             self._look()
         claimed, recorded = self._record_and_claim(transitions)
         self._hand_out(claimed)
+        if self._look_ahead and not self.draining:
+            # After the claim, because a job that is ready now should not wait for a look at later ones.
+            with self._database().cursor() as cursor:
+                self._window.look_ahead(cursor)
+            self._look_ahead = False
         return Tick(recorded=recorded, claimed=len(claimed.jobs), promoted=promoted)
 
     def wait_seconds(self) -> float:
         """How long nothing needs this loop, if nobody wakes it."""
         if self._unrecorded or self._executor.has_ended():
             return 0.0
-        if self._executor.unstarted():
+        if self._rang:
+            return 0.0
+        if self._executor.unstarted() or (len(self._window) and self._room()):
             return 0.005
-        wait = self._polled + self._settings.POLL_SECONDS - time.monotonic()
+        now = time.monotonic()
+        if now < self._busy_until:
+            # A bell rings at most every 50 ms; while work keeps coming, look more often than that.
+            self._rang = True
+            return LOOK_AGAIN
+        wait = self._polled + self._settings.POLL_SECONDS - now
         due = self._window.seconds_until_due()
         return max(0.0, wait if due is None else min(wait, due))
 
@@ -183,7 +199,7 @@ class Scheduler:
             self._rang = True
             self._ring_events()
             with self._database().cursor() as cursor:
-                self._window.look_ahead(cursor, 3 * self._settings.POLL_SECONDS)
+                self._window.look_ahead(cursor)
         if moved or has_schedule:
             ring("opsched_jobs")
         return len(moved)
@@ -196,7 +212,7 @@ class Scheduler:
                 self._polled = now
             elif self._rang:
                 self._window.peek(cursor)
-                self._window.look_ahead(cursor, 3 * self._settings.POLL_SECONDS)
+                self._look_ahead = True
             elif len(self._window) < self._room() and self._window.more_in_database:
                 self._window.refill(cursor)
         self._rang = False
@@ -210,18 +226,16 @@ class Scheduler:
 
     def _record_and_claim(self, transitions: list[Transition]) -> tuple[Claimed, int]:
         room = min(self._settings.CLAIM_BATCH, self._room() + len(transitions)) if not self.draining else 0
-        candidates = self._window.take(room) if room else []
+        candidates = self._window.candidates(room)
         if not transitions and not candidates:
-            return Claimed(claim_id=None, jobs=[], missed=[]), 0
+            return Claimed(claim_id=None, jobs=[]), 0
 
         def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, Claimed]:
             recorded = end_attempts(cursor, self.worker_id, transitions) if transitions else Recorded()
             drop_claims(cursor, self._finished_claims(transitions))
             if not candidates:
-                return recorded, Claimed(claim_id=None, jobs=[], missed=[])
-            return recorded, claim(
-                cursor, worker_id=self.worker_id, candidates=candidates, limit=len(candidates)
-            )
+                return recorded, Claimed(claim_id=None, jobs=[])
+            return recorded, claim(cursor, worker_id=self.worker_id, candidates=candidates, limit=room)
 
         try:
             recorded, claimed = in_transaction(self._database(), work)
@@ -229,9 +243,8 @@ class Scheduler:
             self._uncertain = True
             raise
         self._note(transitions, recorded)
-        self.stats["missed"] += len(claimed.missed)
-        if claimed.missed:
-            self._rang = True
+        if candidates:
+            self.stats["missed"] += self._window.claimed(candidates, [job.id for job in claimed.jobs], room)
         self._ring_events()
         return claimed, len(recorded.recorded)
 
@@ -259,6 +272,7 @@ class Scheduler:
     def _hand_out(self, claimed: Claimed) -> None:
         if claimed.claim_id is not None:
             now = time.monotonic()
+            self._busy_until = now + BUSY_SECONDS
             self._left[claimed.claim_id] = len(claimed.jobs)
             for job in claimed.jobs:
                 self._held[job.id] = (job, now)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from pydantic import ValidationError
 
 from jobs import conf
 from jobs.core import dag
 from jobs.core.backoff import Backoff
+from jobs.database import django_cursor
 from jobs.errors import InvalidSubmission
 from jobs.payloads import check_integer, check_seconds, check_text, check_time, encode_json
 from jobs.registry import NAME, JobKind, registry
@@ -97,7 +98,7 @@ def submit_many(
     if len(specs) > limit:
         raise InvalidSubmission("jobs", f"{len(specs):,} jobs at once; at most {limit:,} are allowed")
     rows = [prepare(spec, at=f"jobs[{index}]." if name_items else "") for index, spec in enumerate(specs)]
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), django_cursor() as cursor:
         placed = submitting.insert_jobs(cursor, rows, user_id=user_id)
         ring(WAKE)
     return [Submitted(id=job_id, state=state) for job_id, state in placed]
@@ -122,7 +123,7 @@ def submit_workflow(
         replace(prepare(spec, at=f"jobs[{index}]."), task=spec.key, pending=len(spec.parents))
         for index, spec in enumerate(specs)
     ]
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), django_cursor() as cursor:
         workflow_id, placed = submitting.insert_workflow(cursor, name, rows, edges, user_id=user_id)
         ring(WAKE)
     keyed = zip(placed, specs, strict=True)

@@ -18,8 +18,8 @@ __all__ = ["DatabaseClock", "Window"]
 
 READY_AT_MOST = 2_000
 PEEK = 200
+CONTENDED_AT_MOST = 1_000
 DUE_AT_MOST = 10_000
-HOUR = 3_500.0
 
 
 class DatabaseClock:
@@ -46,9 +46,9 @@ class Window:
         self._names = list(queues)
         self._kinds = list(kinds)
         self._horizon = horizon
-        self._serving: list[str] = []
         self._ready: IndexedPriorityQueue[int] = IndexedPriorityQueue()
         self._complete = False
+        self._contended = 0
         self.clock = DatabaseClock()
         self._wheel: TimingWheel[Any] | None = None
 
@@ -61,51 +61,63 @@ class Window:
         return not self._complete
 
     def poll(self, cursor: Cursor) -> None:
-        """The slow, full look: clock, serving queues, heads of all of them, what is due within the horizon."""
+        """The slow, full look: the clock, the heads of all queues, what is due within the horizon."""
         self.clock.read(cursor)
-        self._find_queues(cursor)
         self.refill(cursor)
-        self.look_ahead(cursor, self._horizon)
+        self.look_ahead(cursor)
 
     def refill(self, cursor: Cursor) -> None:
         """Read the heads anew. The heap holds nothing but what they say: entries of paused queues go with it."""
+        found = self._heads(cursor, READY_AT_MOST)
+        self._complete = len(found) < READY_AT_MOST
         self._ready = IndexedPriorityQueue()
-        self._complete = True
-        for queue in self._serving:
-            found = self._read(cursor, queue, READY_AT_MOST)
-            self._complete = self._complete and len(found) < READY_AT_MOST
-            for job_id, rank in found:
-                self._ready.push(job_id, (rank, job_id))
+        for job_id, rank in found:
+            self._ready.push(job_id, (rank, job_id))
 
     def peek(self, cursor: Cursor) -> None:
         """The quick look after a doorbell: the best few of each queue, new queues too."""
-        self._find_queues(cursor)
-        for queue in self._serving:
-            for job_id, rank in self._read(cursor, queue, PEEK):
-                key = (rank, job_id)
-                if job_id not in self._ready:
-                    self._ready.push(job_id, key)
-                elif self._ready.key_of(job_id) != key:
-                    self._ready.update(job_id, key)
+        for job_id, rank in self._heads(cursor, PEEK):
+            key = (rank, job_id)
+            if job_id not in self._ready:
+                self._ready.push(job_id, key)
+            elif self._ready.key_of(job_id) != key:
+                self._ready.update(job_id, key)
 
-    def _find_queues(self, cursor: Cursor) -> None:
-        self._serving = [row[0] for row in rows(cursor, "serving_queues", {"names": self._names})]
+    def _heads(self, cursor: Cursor, limit: int) -> list[tuple[Any, ...]]:
+        return rows(cursor, "ready_heads", {"names": self._names, "kinds": self._kinds, "limit": limit})
 
-    def _read(self, cursor: Cursor, queue: str, limit: int) -> list[tuple[int, int]]:
-        return rows(cursor, "ready_head", {"queue": queue, "kinds": self._kinds, "limit": limit})
+    def candidates(self, room: int) -> list[int]:
+        """The best ready jobs, in order, for a claim of `room`.
 
-    def take(self, count: int) -> list[int]:
-        """The best `count` candidates, removed from the heap."""
-        return self._ready.pop_many(count)
+        Where other workers took some of the last ones, it is more than `room`, so that what they hold at this moment
+        does not leave this worker empty-handed. The order is kept: nobody takes a job while a better one is free.
+        """
+        return self._ready.head(room + self._contended) if room else []
+
+    def claimed(self, candidates: Sequence[int], taken: Sequence[int], room: int) -> int:
+        """Forget what a claim took, and what it found gone; returns how many were gone.
+
+        A claim goes by rank, so whatever stands before the last one it took is in other hands. After a claim that was
+        not filled, everything is.
+        """
+        mine = set(taken)
+        last = len(candidates)
+        if len(mine) >= room:
+            last = max(index for index, job in enumerate(candidates) if job in mine) + 1
+        for job in candidates[:last]:
+            self._ready.remove(job)
+        missed = last - len(mine)
+        self._contended = min(CONTENDED_AT_MOST, 2 * missed) if missed else self._contended // 2
+        return missed
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
-    def look_ahead(self, cursor: Cursor, seconds: float) -> None:
-        """Put into the wheel what becomes due within `seconds`."""
+    def look_ahead(self, cursor: Cursor) -> None:
+        """Put into the wheel what becomes due within the horizon."""
         now_us = self.clock.now_us()
         if self._wheel is None:
             self._wheel = TimingWheel(now_us)
-        params = {"until": now_us / 1_000_000 + seconds, "limit": DUE_AT_MOST}
+        params = {"until": now_us / 1_000_000 + self._horizon, "limit": DUE_AT_MOST}
         for job_id, at_us in rows(cursor, "due_head", params):
             self._wheel.insert(job_id, at_us)
         for schedule_id, at_us in rows(cursor, "due_schedules", params):

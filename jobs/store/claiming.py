@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jobs.events import EventKind, encode_jobs
 from jobs.states import State
@@ -14,24 +15,20 @@ __all__ = ["claim", "drop_claims"]
 
 
 def claim(cursor: Cursor, *, worker_id: int, candidates: Sequence[int], limit: int) -> Claimed:
-    """Take up to `limit` of the candidates for this worker. What it did not get is told apart in `missed`."""
+    """Take up to `limit` of the candidates for this worker, best rank first."""
     found = rows(cursor, "claim", {"ids": list(candidates), "worker": worker_id, "limit": limit})
     if not found:
-        return Claimed(claim_id=None, jobs=[], missed=list(candidates))
-    ids = [row[0] for row in found]
-    claim_id: int = rows(cursor, "insert_claim", {"worker": worker_id, "ids": ids})[0][0]
+        return Claimed(claim_id=None, jobs=[])
     topics, items = encode_jobs(
         EventKind.JOB_STARTED,
         State.RUNNING.value,
         [(row[0], row[1], row[2], row[7], row[3]) for row in found],
     )
     append_encoded(cursor, topics=topics, items=items)
-    jobs = [_job(row, claim_id) for row in found]
-    taken = set(ids)
-    return Claimed(claim_id=claim_id, jobs=jobs, missed=[job for job in candidates if job not in taken])
+    return Claimed(claim_id=found[0][11], jobs=[_job(row) for row in found])
 
 
-def _job(row: tuple, claim_id: int) -> ClaimedJob:  # type: ignore[type-arg]
+def _job(row: tuple[Any, ...]) -> ClaimedJob:
     return ClaimedJob(
         id=row[0],
         kind=row[1],
@@ -44,7 +41,7 @@ def _job(row: tuple, claim_id: int) -> ClaimedJob:  # type: ignore[type-arg]
         task=row[8],
         created_at=row[9],
         ready_at=row[10],
-        claim_id=claim_id,
+        claim_id=row[11],
     )
 
 

@@ -49,11 +49,10 @@ class ClaimedJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """What a claim got. `missed`: candidates that another worker has, or that are gone or paused."""
+    """What a claim got: a value this code owns, never the driver's rows. Without jobs there is no claim id."""
 
     claim_id: int | None
     jobs: list[ClaimedJob]
-    missed: list[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
