@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from django.db import connections
 
-__all__ = ["Backoff", "connect"]
+__all__ = ["Backoff", "connect", "connect_for_log"]
 
 _DJANGO_ONLY = ("cursor_factory", "context")
 
@@ -31,6 +31,17 @@ def connect(*, autocommit: bool = True, name: str) -> psycopg.Connection[tuple[A
         connection.execute("SELECT set_config('role', %s, false)", [role])
     connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
     connection.autocommit = autocommit
+    return connection
+
+
+def connect_for_log(*, name: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """For the loops that run the same few look-ups for ever: always by index, whatever the statistics say.
+
+    Many rows of few transactions (a bulk load) make the planner expect that one transaction id finds a large part of
+    the table, and it would read all of it a hundred times a second.
+    """
+    connection = connect(name=name)
+    connection.execute("SET enable_seqscan = off")
     return connection
 
 

@@ -167,7 +167,7 @@ class Tailer:
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:
-            self._connection = pg.connect(name="opsched tailer")
+            self._connection = pg.connect_for_log(name="opsched tailer")
         return self._connection
 
     def _disconnect(self) -> None:

@@ -121,7 +121,7 @@ class Ticker:
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:
-            self._connection = pg.connect(name=self._name)
+            self._connection = pg.connect_for_log(name=self._name)
         return self._connection
 
     def _disconnect(self) -> None:
