@@ -61,9 +61,9 @@ def authorise(user: Any, topics: Iterable[str]) -> None:
 
 
 def _find(topic: str) -> Authorise | None:
-    head = topic.partition(":")[0]
-    for key in (topic, head + ":", head):
-        found = _authorisers.get(key)
-        if found is not None and (topic != key or not key.endswith(":")):
-            return found
-    return None
+    head, colon, rest = topic.partition(":")
+    if not colon:
+        return _authorisers.get(topic)
+    if not rest:
+        return None
+    return _authorisers.get(head + ":") or _authorisers.get(head)
