@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     is_controller = not hasattr(config, "workerinput")
     client.release(_layout(), wait=20.0 if is_controller else 0.0)
     if is_controller:
-        shutil.rmtree(_layout().root.parent, ignore_errors=True)
+        _delete(_layout().root.parent)
+
+
+def _delete(folder: Path) -> None:
+    # The guardian deletes its part at the same moment: whoever loses the race for a file tries again.
+    deadline = time.monotonic() + 5.0
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _layout() -> Layout:

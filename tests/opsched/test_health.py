@@ -125,7 +125,7 @@ def test_figures_count_what_waits() -> None:
 )
 @pytest.mark.django_db
 def test_figures_are_for_this_machine_or_for_the_token(
-    client: Client, settings: Any, token: str, headers: dict[str, str], status: int
+    client: Client, settings: Any, token: str, headers: dict[str, Any], status: int
 ) -> None:
     settings.METRICS_TOKEN = token
     assert client.get("/metrics", **headers).status_code == status
