@@ -22,13 +22,14 @@ from jobs import conf, schedules
 from jobs.completion import backoff_from, decide
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
+from jobs.holdings import Holdings
 from jobs.outcomes import GiveBack, Outcome
+from jobs.reconciling import reconcile
 from jobs.registry import Registry
 from jobs.states import State
 from jobs.store.claiming import claim, drop_claims
 from jobs.store.ending import end_attempts
 from jobs.store.moving import promote
-from jobs.store.statements import rows
 from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
 from jobs.window import Window
 from notifications.doorbell import ring
@@ -74,8 +75,7 @@ class Scheduler:
         self._window = Window(queues=queues, kinds=registry.names(), horizon=3 * self._settings.POLL_SECONDS)
         self._connection: psycopg.Connection[Any] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, no secret
-        self._held: dict[int, tuple[ClaimedJob, float]] = {}
-        self._left: dict[int, int] = {}
+        self._held = Holdings()
         self._unrecorded: list[Transition] = []
         self._uncertain = False
         self._polled = float("-inf")
@@ -100,9 +100,9 @@ class Scheduler:
 
     def tick(self) -> Tick:
         """Record, promote, look, claim, hand out. Raises psycopg.OperationalError when the database is away."""
-        transitions = self._transitions()
         if self._uncertain:
             self._reconcile()
+        transitions = self._transitions()
         promoted = 0 if self.draining else self._fire()
         if not self.draining:
             self._look()
@@ -134,14 +134,15 @@ class Scheduler:
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
         """Jobs that will not run to an end here go back at no cost; recorded by the next tick."""
+        ending = {transition.job.id for transition in self._unrecorded}
         for job in jobs:
-            if job.id in self._held:
+            if job in self._held and job.id not in ending:
                 self._unrecorded.append(self._decide(job, GiveBack(reason)))
 
     def give_back_all(self, reason: str) -> None:
         """The worker stops now: everything it holds goes back; what still runs is refused by the fence later."""
         self._executor.take_back()
-        self.give_back([job for job, _ in self._held.values()], reason)
+        self.give_back(self._held.jobs(), reason)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -156,7 +157,6 @@ class Scheduler:
             context.request_cancel("the worker was declared lost")
         self.worker_id = worker_id
         self._held.clear()
-        self._left.clear()
         self._unrecorded.clear()
 
     # -- one round -----------------------------------------------------------------------------------------------------
@@ -165,13 +165,9 @@ class Scheduler:
         """What ended since the last round, decided; with what could not be recorded then."""
         ended = self._executor.collect()
         self._measure(len(ended))
-        decided = [self._decide(job, outcome) for job, outcome in ended if self._holds(job)]
+        decided = [self._decide(job, outcome) for job, outcome in ended if job in self._held]
         self._unrecorded += decided
         return self._unrecorded
-
-    def _holds(self, job: ClaimedJob) -> bool:
-        held = self._held.get(job.id)
-        return held is not None and held[0] is job
 
     def _decide(self, job: ClaimedJob, outcome: Outcome) -> Transition:
         return decide(
@@ -232,7 +228,7 @@ class Scheduler:
 
         def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, Claimed]:
             recorded = end_attempts(cursor, self.worker_id, transitions) if transitions else Recorded()
-            drop_claims(cursor, self._finished_claims(transitions))
+            drop_claims(cursor, self._held.finished_claims(transitions))
             if not candidates:
                 return recorded, Claimed(claim_id=None, jobs=[])
             return recorded, claim(cursor, worker_id=self.worker_id, candidates=candidates, limit=room)
@@ -250,45 +246,33 @@ class Scheduler:
 
     def _note(self, transitions: Sequence[Transition], recorded: Recorded) -> None:
         """The commit is certain: forget what ended."""
-        for claim_id in self._finished_claims(transitions):
-            del self._left[claim_id]
+        self._held.forget(transitions)
         lost = set(recorded.lost)
         for transition in transitions:
-            job = transition.job
-            self._held.pop(job.id, None)
-            if job.claim_id in self._left:
-                self._left[job.claim_id] -= 1
-            self.stats["lost" if job.id in lost else transition.target.value] += 1
+            self.stats["lost" if transition.job.id in lost else transition.target.value] += 1
         if any(t.target in (State.RETRYABLE, State.SCHEDULED) for t in transitions) or recorded.released:
             self._rang = True
         if recorded.released:
             ring("opsched_jobs")
         self._unrecorded = []
 
-    def _finished_claims(self, transitions: Sequence[Transition]) -> list[int]:
-        ending = Counter(t.job.claim_id for t in transitions)
-        return [claim_id for claim_id, count in ending.items() if self._left.get(claim_id) == count]
-
     def _hand_out(self, claimed: Claimed) -> None:
-        if claimed.claim_id is not None:
+        if claimed.jobs:
             now = time.monotonic()
             self._busy_until = now + BUSY_SECONDS
-            self._left[claimed.claim_id] = len(claimed.jobs)
-            for job in claimed.jobs:
-                self._held[job.id] = (job, now)
+            self._held.add(claimed.jobs, now)
             self._executor.put(claimed.jobs)
         self._return_stale()
 
     def _return_stale(self) -> None:
         """A job claimed ahead that no thread began within a second goes back: another worker may have room."""
-        if not self._executor.unstarted():
+        before = time.monotonic() - STALE_SECONDS
+        if not self._executor.unstarted() or self._held.oldest() > before:
             return
-        now = time.monotonic()
-        if any(now - since > STALE_SECONDS for _, since in self._held.values()):
-            waiting = self._executor.take_back()
-            stale = [job for job in waiting if now - self._held[job.id][1] > STALE_SECONDS]
-            self._executor.put([job for job in waiting if now - self._held[job.id][1] <= STALE_SECONDS])
-            self.give_back(stale, "claimed ahead, but no thread became free")
+        waiting = self._executor.take_back()
+        stale = [job for job in waiting if job in self._held and self._held.since(job) < before]
+        self._executor.put([job for job in waiting if job not in stale])
+        self.give_back(stale, "claimed ahead, but no thread became free")
 
     # -- the database --------------------------------------------------------------------------------------------------
 
@@ -301,43 +285,17 @@ class Scheduler:
     def _reconcile(self) -> None:
         """After a commit whose outcome is unknown: drop what was recorded after all, give back what was claimed."""
         with self._database().cursor() as cursor:
-            params = {
-                "ids": [t.job.id for t in self._unrecorded],
-                "attempts": [t.job.attempt for t in self._unrecorded],
-                "worker": self.worker_id,
-            }
-            settled = {(row[0], row[1]) for row in rows(cursor, "settled_attempts", params)}
-            unknown = rows(cursor, "my_claims", {"worker": self.worker_id, "known": list(self._left)})
-        done = [t for t in self._unrecorded if (t.job.id, t.job.attempt) in settled]
-        waiting = [t for t in self._unrecorded if (t.job.id, t.job.attempt) not in settled]
-        self._note(done, Recorded(recorded=[t.job.id for t in done]))
-        self._unrecorded = waiting
-        self._adopt(unknown)
-        self._uncertain = False
-
-    def _adopt(self, unknown: Sequence[tuple[Any, ...]]) -> None:
-        """Jobs of a claim whose answer never came: this worker holds them, so it gives them back."""
-        jobs = [
-            ClaimedJob(
-                claim_id=row[0],
-                id=row[1],
-                kind=row[2],
-                queue=row[3],
-                attempt=row[4],
-                max_attempts=row[5],
-                payload="{}",
-                options=None,
-                workflow_id=row[6],
-                task=row[7],
-                created_at=row[8],
-                ready_at=None,
+            found = reconcile(
+                cursor,
+                worker_id=self.worker_id,
+                unconfirmed=self._unrecorded,
+                known_claims=self._held.claims(),
             )
-            for row in unknown
-        ]
-        for job in jobs:
-            self._held[job.id] = (job, time.monotonic())
-            self._left[job.claim_id] = self._left.get(job.claim_id, 0) + 1
-        self.give_back(jobs, "the answer to the claim was lost")
+        self._note(found.recorded, Recorded(recorded=[t.job.id for t in found.recorded]))
+        self._unrecorded = found.waiting
+        self._held.add(found.claimed, time.monotonic())
+        self.give_back(found.claimed, "the answer to the claim was lost")
+        self._uncertain = False
 
     def _ring_events(self) -> None:
         ring(EVENTS)

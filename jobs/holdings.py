@@ -1,0 +1,66 @@
+"""What a worker holds: the jobs it has claimed and not yet seen ended, and how many of each claim are left.
+
+Memory of what the database has confirmed, nothing more: it grows after a claim committed and shrinks after an end did.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from jobs.store.values import ClaimedJob, Transition
+
+__all__ = ["Holdings"]
+
+
+class Holdings:
+    """Claimed jobs by id with the monotonic time they came in, and the number left of each claim."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, tuple[ClaimedJob, float]] = {}
+        self._left: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __contains__(self, job: ClaimedJob) -> bool:
+        """True for this very claim of the job, not for another one of the same id."""
+        held = self._jobs.get(job.id)
+        return held is not None and held[0] is job
+
+    def add(self, jobs: Iterable[ClaimedJob], now: float) -> None:
+        for job in jobs:
+            self._jobs[job.id] = (job, now)
+            self._left[job.claim_id] += 1
+
+    def jobs(self) -> list[ClaimedJob]:
+        return [job for job, _ in self._jobs.values()]
+
+    def claims(self) -> list[int]:
+        return list(self._left)
+
+    def since(self, job: ClaimedJob) -> float:
+        return self._jobs[job.id][1]
+
+    def oldest(self) -> float:
+        """When the job held longest came in; infinity without one."""
+        # Claims come in order of time and dicts keep it, so the first one is the oldest.
+        return next((since for _, since in self._jobs.values()), float("inf"))
+
+    def finished_claims(self, transitions: Sequence[Transition]) -> list[int]:
+        """Claims of which nothing is left once these ends are recorded."""
+        ending = Counter(transition.job.claim_id for transition in transitions)
+        return [claim_id for claim_id, count in ending.items() if self._left[claim_id] == count]
+
+    def forget(self, transitions: Sequence[Transition]) -> None:
+        """These ends are recorded, or refused by the fence: either way the jobs are not this worker's any more."""
+        for transition in transitions:
+            job = transition.job
+            if self._jobs.pop(job.id, None) is not None:
+                self._left[job.claim_id] -= 1
+                if not self._left[job.claim_id]:
+                    del self._left[job.claim_id]
+
+    def clear(self) -> None:
+        self._jobs.clear()
+        self._left.clear()

@@ -1,0 +1,63 @@
+"""After a commit whose outcome is unknown: ask the database what this worker holds, instead of assuming.
+
+Reads only. Two questions: which of the ends that could not be confirmed were recorded after all, and which jobs were
+claimed by a transaction whose answer never came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.store.statements import Cursor, rows
+from jobs.store.values import ClaimedJob, Transition
+
+__all__ = ["Reconciled", "reconcile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """`recorded`: ends that stand in the database. `waiting`: ends to record again. `claimed`: jobs to give back."""
+
+    recorded: list[Transition]
+    waiting: list[Transition]
+    claimed: list[ClaimedJob]
+
+
+def reconcile(
+    cursor: Cursor, *, worker_id: int, unconfirmed: Sequence[Transition], known_claims: Sequence[int]
+) -> Reconciled:
+    """Tell apart what happened and what did not."""
+    params = {
+        "ids": [t.job.id for t in unconfirmed],
+        "attempts": [t.job.attempt for t in unconfirmed],
+        "worker": worker_id,
+    }
+    settled = {(row[0], row[1]) for row in rows(cursor, "settled_attempts", params)}
+    recorded = [t for t in unconfirmed if (t.job.id, t.job.attempt) in settled]
+    return Reconciled(
+        recorded=recorded,
+        waiting=[t for t in unconfirmed if (t.job.id, t.job.attempt) not in settled],
+        claimed=_unknown(cursor, worker_id, known_claims),
+    )
+
+
+def _unknown(cursor: Cursor, worker_id: int, known_claims: Sequence[int]) -> list[ClaimedJob]:
+    found = rows(cursor, "my_claims", {"worker": worker_id, "known": list(known_claims)})
+    return [
+        ClaimedJob(
+            claim_id=row[0],
+            id=row[1],
+            kind=row[2],
+            queue=row[3],
+            attempt=row[4],
+            max_attempts=row[5],
+            payload="{}",
+            options=None,
+            workflow_id=row[6],
+            task=row[7],
+            created_at=row[8],
+            ready_at=None,
+        )
+        for row in found
+    ]
