@@ -16,6 +16,7 @@ from jobs.payloads import check_integer, check_seconds, check_text
 from jobs.registry import NAME
 from jobs.store.statements import execute
 from jobs.submit import JobSpec, Submitted, submit_many
+from jobs.submit import submit_workflow as insert_workflow
 from notifications.log import append
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "resume_schedule",
     "run_schedule",
     "submit",
+    "submit_workflow",
     "update_schedule",
 ]
 
@@ -35,10 +37,20 @@ _FIELDS = ("name", "kind", "payload", "queue", "priority", "cron", "timezone", "
 _YEAR = 31_536_000.0
 
 
-def submit(actor: Actor, specs: list[JobSpec]) -> list[Submitted]:
-    """Submit jobs as an operator or API client. Permission `jobs.submit_job`."""
+def submit(actor: Actor, specs: list[JobSpec], *, name_items: bool | None = None) -> list[Submitted]:
+    """Submit jobs as an operator or API client. Permission `jobs.submit_job`.
+
+    name_items: errors name the item (`jobs[0].priority`); None: where there are several.
+    """
     actor.require("jobs.submit_job")
-    return submit_many(specs, user_id=getattr(actor.user, "pk", None), name_items=len(specs) > 1)
+    named = len(specs) > 1 if name_items is None else name_items
+    return submit_many(specs, user_id=getattr(actor.user, "pk", None), name_items=named)
+
+
+def submit_workflow(actor: Actor, name: str, specs: list[JobSpec]) -> tuple[int, list[Submitted]]:
+    """Submit a workflow as an operator or API client: its id and its jobs. Permission `jobs.submit_job`."""
+    actor.require("jobs.submit_job")
+    return insert_workflow(name, specs, user_id=getattr(actor.user, "pk", None))
 
 
 def pause_queue(actor: Actor, name: str, *, reason: str = "") -> Queue:

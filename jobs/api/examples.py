@@ -1,0 +1,165 @@
+"""The example values of the API's description; the tests send the requests among them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ACTION", "ATTEMPT", "BULK", "DEAD_LETTER", "EVENTS", "JOB", "JOB_DETAIL", "JOB_REQUEST", "LOG_LINE", "PREVIEW",
+    "QUEUE", "SCHEDULE", "SCHEDULE_REQUEST", "SLOT", "SUBMITTED", "WORKER", "WORKFLOW", "WORKFLOW_REQUEST",
+]  # fmt: skip
+
+_AT = "2030-01-31T12:00:00Z"
+Example = dict[str, Any]
+
+JOB_REQUEST: Example = {
+    "kind": "workflow.task",
+    "payload": {"task": "report", "seconds": 0.1},
+    "queue": "reports",
+    "priority": 10,
+    "scheduled_at": _AT,
+}
+SUBMITTED: Example = {"id": 12, "state": "scheduled"}
+BULK: Example = {"jobs": [{"id": 12, "state": "available"}, {"id": 13, "state": "available"}]}
+JOB: Example = {
+    "id": 12,
+    "kind": "workflow.task",
+    "queue": "reports",
+    "state": "scheduled",
+    "priority": 10,
+    "attempt": 0,
+    "max_attempts": 5,
+    "created_at": "2030-01-31T11:00:00Z",
+    "scheduled_at": _AT,
+    "ready_at": None,
+    "started_at": None,
+    "finished_at": None,
+    "worker_id": None,
+    "workflow": None,
+    "task": "",
+    "created_by": 1,
+}
+JOB_DETAIL: Example = {
+    **JOB,
+    "payload": {"task": "report", "seconds": 0.1},
+    "result": None,
+    "options": None,
+    "progress": None,
+    "error": None,
+    "reason": None,
+    "parents": [],
+    "children": [],
+}
+ATTEMPT: Example = {
+    "id": 7,
+    "number": 1,
+    "worker_id": 3,
+    "started_at": _AT,
+    "finished_at": "2030-01-31T12:00:01Z",
+    "outcome": "failed",
+    "error_class": "ConnectionError",
+    "message": "the mail server did not answer",
+    "traceback": "Traceback (most recent call last): …",
+}
+LOG_LINE: Example = {"id": 99, "attempt": 1, "at": _AT, "level": "info", "line": "read 120 rows"}
+ACTION: Example = {"done": [12], "requested": [], "refused": []}
+WORKFLOW_REQUEST: Example = {
+    "name": "nightly",
+    "jobs": [
+        {"key": "extract", "kind": "workflow.task", "payload": {"task": "extract", "seconds": 0.1}},
+        {
+            "key": "report",
+            "kind": "workflow.task",
+            "payload": {"task": "report", "seconds": 0.1},
+            "parents": ["extract"],
+        },
+    ],
+}
+WORKFLOW: Example = {
+    "id": 4,
+    "name": "nightly",
+    "state": "running",
+    "total": 2,
+    "active": 1,
+    "blocked": 1,
+    "dead": 0,
+    "completed": 0,
+    "closed": 0,
+    "created_at": _AT,
+    "finished_at": None,
+    "cancelled_at": None,
+    "created_by": 1,
+}
+SCHEDULE_REQUEST: Example = {
+    "name": "hourly report",
+    "kind": "workflow.task",
+    "payload": {"task": "report", "seconds": 0.1},
+    "cron": "0 * * * *",
+    "timezone": "Europe/Berlin",
+}
+SCHEDULE: Example = {
+    "id": 2,
+    **SCHEDULE_REQUEST,
+    "queue": None,
+    "priority": None,
+    "misfire": "latest",
+    "catch_up_seconds": 86400.0,
+    "paused_at": None,
+    "next_slot_at": "2030-01-31T13:00:00Z",
+    "last_slot_at": _AT,
+    "created_at": "2030-01-31T11:00:00Z",
+    "created_by": 1,
+}
+SLOT: Example = {"at": _AT, "job_id": 12, "created_at": _AT}
+PREVIEW: Example = {"slots": ["2030-01-31T13:00:00Z"], "local": ["2030-01-31T14:00:00+01:00"]}
+DEAD_LETTER: Example = {
+    "id": 12,
+    "kind": "workflow.task",
+    "queue": "reports",
+    "error_class": "ConnectionError",
+    "message": "the mail server did not answer",
+    "attempts": 5,
+    "fingerprint": "5f2c0d7be1a94c33",
+    "died_at": _AT,
+}
+QUEUE: Example = {
+    "name": "reports",
+    "description": "Slow ones.",
+    "paused_at": None,
+    "ageing_seconds": 60.0,
+    "created_at": _AT,
+}
+WORKER: Example = {
+    "id": 3,
+    "name": "worker-1",
+    "hostname": "app-1",
+    "pid": 4711,
+    "queues": ["reports"],
+    "kinds": ["workflow.task"],
+    "concurrency": 8,
+    "state": "live",
+    "started_at": _AT,
+    "heartbeat_at": _AT,
+    "stopped_at": None,
+    "stats": {"completed": 120},
+}
+EVENTS: Example = {
+    "events": [
+        {
+            "position": "0a1b2c3d-17-42-0",
+            "kind": "job.completed",
+            "topics": ["job:12", "queue:reports"],
+            "data": {
+                "job": 12,
+                "kind": "workflow.task",
+                "queue": "reports",
+                "workflow": None,
+                "state": "completed",
+            },
+            "at": _AT,
+        }
+    ],
+    "position": "0a1b2c3d-17-42-0",
+    "more": False,
+    "reset": False,
+}

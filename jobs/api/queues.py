@@ -1,0 +1,112 @@
+"""`/queues` and `/workers`: what jobs wait in, and who takes them out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from jobs import steering
+from jobs.api import examples
+from jobs.api.base import ApiViewSet
+from jobs.api.bodies import QueueBody, ReasonBody
+from jobs.api.filters import WorkerFilters
+from jobs.api.pagination import Key, as_name
+from jobs.api.schema import operation
+from jobs.api.shapes import QueueShape, WorkerShape
+from jobs.errors import NotFound
+from jobs.models import Queue, WorkerProcess
+
+__all__ = ["QueueViews", "WorkerViews"]
+
+
+class QueueViews(ApiViewSet):
+    view_permission = "jobs.view_queue"
+    permissions = {
+        "partial_update": "jobs.change_queue",
+        "pause": "jobs.pause_queue",
+        "resume": "jobs.pause_queue",
+    }
+    queryset = Queue.objects.all()
+    serializer_class = QueueShape
+    lookup_value_regex = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}"
+    page_key = Key(read=as_name, descending=False)
+
+    @operation("List queues", response=QueueShape(many=True), answer=examples.QUEUE)
+    def list(self, request: Request) -> Response:
+        """By name. A queue comes into being with its first job."""
+        page = self.paginate_queryset(self.get_queryset())
+        return self.get_paginated_response(QueueShape(page, many=True).data)
+
+    @operation("Get a queue", response=QueueShape, answer=examples.QUEUE)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One queue, by name."""
+        return Response(QueueShape(self._queue(pk)).data)
+
+    @operation(
+        "Change a queue",
+        request=QueueBody,
+        example={"description": "Slow ones.", "ageing_seconds": 120},
+        response=QueueShape,
+        answer=examples.QUEUE,
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Description and ageing; what is left out stays. Jobs that wait are ranked anew."""
+        asked = self.body(QueueBody)
+        queue = self._queue(pk)
+        fields: dict[str, Any] = {
+            "description": queue.description,
+            "ageing_seconds": queue.ageing_seconds,
+            **asked,
+        }
+        return Response(QueueShape(steering.change_queue(self.actor, pk, **fields)).data)
+
+    @operation(
+        "Pause a queue",
+        request=ReasonBody,
+        example={"reason": "the mail server is down"},
+        response=QueueShape,
+        answer=examples.QUEUE,
+    )
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """No worker takes another job from it; what runs goes on."""
+        return Response(QueueShape(steering.pause_queue(self.actor, pk, **self.body(ReasonBody))).data)
+
+    @operation(
+        "Resume a queue",
+        request=ReasonBody,
+        example={"reason": "the mail server is back"},
+        response=QueueShape,
+        answer=examples.QUEUE,
+    )
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Workers take from it again."""
+        return Response(QueueShape(steering.resume_queue(self.actor, pk, **self.body(ReasonBody))).data)
+
+    def _queue(self, name: str) -> Queue:
+        found = Queue.objects.filter(pk=name).first()
+        if found is None:
+            raise NotFound(f'There is no queue "{name}".')
+        return found
+
+
+class WorkerViews(ApiViewSet):
+    view_permission = "jobs.view_workerprocess"
+    queryset = WorkerProcess.objects.all()
+    serializer_class = WorkerShape
+    filterset_class = WorkerFilters
+
+    @operation("List worker processes", response=WorkerShape(many=True), answer=examples.WORKER)
+    def list(self, request: Request) -> Response:
+        """Newest first, also those that have stopped or were lost."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(WorkerShape(page, many=True).data)
+
+    @operation("Get a worker process", response=WorkerShape, answer=examples.WORKER)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One worker process."""
+        return Response(WorkerShape(self.found()).data)

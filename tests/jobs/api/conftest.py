@@ -1,0 +1,79 @@
+"""Callers of the API: an operator, a viewer, a stranger, each with a client that sees a failing view as a 500."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from jobs.registry import JobKind, job, registry
+from jobs.roles import OPERATORS, VIEWERS
+
+V1 = "/api/v1"
+
+
+class Caller(APIClient):
+    """Speaks JSON with a token. A view that fails answers 500 here as it would in production."""
+
+    def __init__(self, token: str | None = None, **more: Any) -> None:
+        super().__init__(raise_request_exception=False, **more)
+        if token:
+            self.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        data = b"" if body is None else json.dumps(body).encode()
+        return self.generic(method, V1 + path, data, content_type="application/json", **more)
+
+    def raw(self, path: str, data: bytes, content_type: str = "application/json", **more: Any) -> Any:
+        return self.generic("POST", V1 + path, data, content_type=content_type, **more)
+
+
+def person(name: str, *groups: str, **fields: Any) -> User:
+    user = User.objects.create_user(name, password="not a secret", **fields)
+    user.groups.set(Group.objects.filter(name__in=groups))
+    return user
+
+
+def calling(user: User) -> Caller:
+    return Caller(Token.objects.get_or_create(user=user)[0].key)
+
+
+@pytest.fixture
+def operator(db: None) -> Caller:
+    return calling(person("olga", OPERATORS))
+
+
+@pytest.fixture
+def viewer(db: None) -> Caller:
+    return calling(person("vera", VIEWERS))
+
+
+@pytest.fixture
+def anonymous(db: None) -> Caller:
+    return Caller()
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kinds of these tests alone."""
+    known: dict[str, JobKind] = dict(registry._kinds)
+    monkeypatch.setattr(registry, "_kinds", known)
+    job("api.note", queue="notes")(lambda ctx, payload: None)
+    job("api.other", queue="others", max_attempts=3)(lambda ctx, payload: None)
+
+
+@pytest.fixture
+def submit(operator: Caller) -> Callable[..., int]:
+    """Submit over REST; the id."""
+
+    def one(kind: str = "api.note", **fields: Any) -> int:
+        answer = operator.ask("POST", "/jobs", {"kind": kind, **fields})
+        assert answer.status_code == 201, answer.content
+        return int(answer.json()["id"])
+
+    return one
