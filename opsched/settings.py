@@ -165,6 +165,13 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+    # Several resources have a "state" of their own; without names the description would number them.
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "jobs.models.job.STATES",
+        "FirstJobState": "jobs.api.shapes.FIRST_STATES",
+        "WorkflowState": "jobs.models.workflow.Workflow.STATES",
+        "WorkerState": "jobs.models.queue.WorkerProcess.STATES",
+    },
 }
 
 # --- ours ---
