@@ -173,3 +173,11 @@ def test_a_resident_timer_takes_less_than_400_bytes() -> None:
         tracemalloc.stop()
     assert len(wheel) == count
     assert (after - before) / count < 400
+
+
+def test_a_step_of_ten_thousand_years_looks_at_each_slot_once() -> None:
+    """Were the seconds in between walked one by one, this would take days."""
+    wheel: TimingWheel[str] = TimingWheel(NOW)
+    wheel.insert("timer", NOW + HOUR_US - 1)
+    assert wheel.advance(NOW + 10_000 * 366 * 24 * HOUR_US) == ["timer"]
+    assert wheel.advance(0) == []
