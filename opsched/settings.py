@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from opsched import environment
 from opsched.embedded.layout import Layout
 from opsched.secret import kept_secret
+from opsched.unfold import UNFOLD  # noqa: F401  # a setting by its name
 
 _env = os.environ
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -177,15 +178,6 @@ SPECTACULAR_SETTINGS = {
 # --- ours ---
 OPSCHED = {
     "HANDLER_MODULES": environment.names(_env, "OPSCHED_HANDLER_MODULES"),
-}
-
-UNFOLD = {
-    "SITE_TITLE": "opsched",
-    "SITE_HEADER": "opsched",
-    "SITE_SUBHEADER": "jobs, workflows, schedules",
-    "SITE_SYMBOL": "bolt",
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
 }
 
 LOGGING = {

@@ -1,0 +1,92 @@
+"""What operators did, read-only and for ever: who, what, to which object, why, before and after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import TextFilter
+
+from jobs.admin.base import SteeredAdmin
+from jobs.admin.keyset import KeysetChangeList
+from jobs.display import address, ago, link, pretty
+from jobs.models import Job, OperatorAction, Queue, Schedule, Workflow
+
+__all__ = ["OperatorActionAdmin", "target_link"]
+
+_MODELS: dict[str, Any] = {"job": Job, "workflow": Workflow, "schedule": Schedule, "queue": Queue}
+
+
+class TargetFilter(SimpleListFilter):
+    """`?target=job:12`: what was done to one object; the pages of objects link here."""
+
+    title = "object"
+    parameter_name = "target"
+    template = "admin/jobs/operatoraction/target.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        value = self.used_parameters.get("target") or ""
+        return [(value, value)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OperatorAction]) -> QuerySet[OperatorAction]:
+        kind, _, key = (self.value() or "").replace("\x00", "").partition(":")
+        if not kind:
+            return queryset
+        return queryset.filter(target_type=kind[:20], target_id=key[:100])
+
+
+class ActorFilter(TextFilter):
+    title = "name of the operator"
+    parameter_name = "actor"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OperatorAction]) -> QuerySet[OperatorAction]:
+        value = (self.value() or "").replace("\x00", "").strip()
+        return queryset.filter(actor_name=value[:200]) if value else queryset
+
+
+def target_link(row: OperatorAction) -> SafeString | str:
+    model = _MODELS.get(row.target_type)
+    text = f"{row.target_type} {row.target_id}"
+    if model is None or row.action == "delete":
+        return text
+    return link(address(model, "change", row.target_id), text)
+
+
+class OperatorActionChangeList(KeysetChangeList):
+    def scans(self) -> bool:
+        return bool(self.given("actor")) and not self.given("target")
+
+
+@admin.register(OperatorAction)
+class OperatorActionAdmin(SteeredAdmin):
+    list_display = ("action", "target", "actor_name", "at_time", "why")
+    list_filter = (ActorFilter, TargetFilter)
+    page_template = "admin/jobs/operatoraction/page.html"
+    empty_title = "No operator actions"
+    empty_text = "Whatever operators change is recorded here: who, what, why, before and after."
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[OperatorActionChangeList]:
+        return OperatorActionChangeList
+
+    @admin.display(description="object")
+    def target(self, row: OperatorAction) -> str:
+        return target_link(row)
+
+    @admin.display(description="when")
+    def at_time(self, row: OperatorAction) -> str:
+        return ago(row.at)
+
+    @admin.display(description="reason")
+    def why(self, row: OperatorAction) -> str:
+        return row.reason[:120]
+
+    def page_context(self, request: HttpRequest, row: OperatorAction) -> dict[str, Any]:
+        return {
+            "target": target_link(row),
+            "before": pretty(row.before) if row.before else None,
+            "after": pretty(row.after) if row.after else None,
+        }

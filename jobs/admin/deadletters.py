@@ -1,0 +1,119 @@
+"""Dead letters in the admin: what waits for a decision, and the two decisions, single and in bulk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.contrib.filters.admin import TextFilter
+
+from jobs.admin.base import SteeredAdmin
+from jobs.admin.joblist import KindFilter, QueueFilter
+from jobs.admin.jobs import DISCARD, REPLAY
+from jobs.admin.keyset import Column, integer, moment
+from jobs.display import address, ago, link
+from jobs.models import DeadLetter, Job
+
+__all__ = ["DeadLetterAdmin"]
+
+_MESSAGE = 160
+
+
+def _dead(letter: DeadLetter) -> str:
+    """A row here means that the job is dead; `control` looks again under a lock."""
+    return ""
+
+
+class ErrorFilter(TextFilter):
+    """The beginning of an error class."""
+
+    title = "error class"
+    parameter_name = "error"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
+        value = (self.value() or "").replace("\x00", "").strip()
+        return queryset.filter(error_class__startswith=value[:200]) if value else queryset
+
+
+class FingerprintFilter(SimpleListFilter):
+    """Set by a link of each row: all dead letters with the same error at the same place."""
+
+    title = "fingerprint"
+    parameter_name = "fingerprint"
+    template = "admin/jobs/deadletter/fingerprint.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        value = self.used_parameters.get("fingerprint") or ""
+        return [(value, value)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
+        value = (self.value() or "").replace("\x00", "")
+        return queryset.filter(fingerprint=value[:32]) if value else queryset
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(SteeredAdmin):
+    acts = (
+        replace(REPLAY, refusal=_dead, bulk=True, vanishes=True),
+        replace(DISCARD, refusal=_dead, bulk=True, vanishes=True),
+    )
+    keyset = (Column(name="died_at", read=moment), Column(name="pk", read=integer, descending=False))
+    list_display = ("number", "error", "kind", "queue", "attempts", "died", "same")
+    list_filter = (KindFilter, QueueFilter, ErrorFilter, FingerprintFilter)
+    list_per_page = 100
+    search_fields = ("job_id",)
+    search_help_text = "Number of the job, or beginning of its kind"
+    empty_title = "No dead letters"
+    empty_text = "Jobs that failed for good wait here until an operator replays or discards them."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
+        return DeadLetter.objects.defer("traceback")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DeadLetter], search_term: str
+    ) -> tuple[QuerySet[DeadLetter], bool]:
+        term = search_term.strip().removeprefix("#")
+        if not term:
+            return queryset, False
+        try:
+            return queryset.filter(pk=integer(term)), False
+        except ValueError:
+            return queryset.filter(Q(kind__startswith=term[:100])), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """A dead letter is shown on the page of its job, which also has the attempts that led to it."""
+        key = self.key(object_id)
+        if not request.user.has_perm("jobs.view_job") or key is None:
+            return super().change_view(request, object_id)
+        return HttpResponseRedirect(address(Job, "change", key))
+
+    page_template = "admin/jobs/deadletter/page.html"
+
+    @admin.display(description="job")
+    def number(self, letter: DeadLetter) -> str:
+        return f"#{letter.pk}"
+
+    @admin.display(description="error")
+    def error(self, letter: DeadLetter) -> str:
+        text = f"{letter.error_class}: {letter.message}" if letter.message else letter.error_class
+        return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}…"
+
+    @admin.display(description="died")
+    def died(self, letter: DeadLetter) -> str:
+        return ago(letter.died_at)
+
+    @admin.display(description="same error")
+    def same(self, letter: DeadLetter) -> str:
+        return link(
+            f"{address(DeadLetter, 'changelist')}?fingerprint={letter.fingerprint}", letter.fingerprint[:8]
+        )

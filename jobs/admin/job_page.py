@@ -1,0 +1,181 @@
+"""What the page of one job shows, gathered in a fixed number of queries, each with a limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from jobs.display import ago, exact, pretty, spoken
+from jobs.models import (
+    Attempt,
+    Blocked,
+    CancelRequest,
+    Closed,
+    DeadLetter,
+    Dependency,
+    Job,
+    LogLine,
+    Progress,
+    Queue,
+    WorkerProcess,
+)
+from jobs.states import FINISHED, State
+
+__all__ = ["Try", "collect"]
+
+_ATTEMPTS = 100
+_LINES = 1_000
+_NEIGHBOURS = 50
+_TEXT = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One attempt in the timeline, from its row or from the job itself."""
+
+    number: int
+    outcome: str
+    worker: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    took: str
+    error_class: str = ""
+    message: str = ""
+    traceback: str = ""
+
+
+def collect(job: Job) -> dict[str, Any]:
+    """Everything but the job's own columns, by the names that the templates use."""
+    attempts = list(Attempt.objects.filter(job_id=job.pk).order_by("-number", "-pk")[: _ATTEMPTS + 1])
+    workers = _workers({job.worker_id, *(attempt.worker_id for attempt in attempts)})
+    lines = list(LogLine.objects.filter(job_id=job.pk).order_by("-pk")[:_LINES])
+    letter = DeadLetter.objects.filter(job_id=job.pk).first() if job.state == State.DEAD else None
+    return {
+        "tries": [*_current(job, workers), *(_ended(attempt, workers) for attempt in attempts[:_ATTEMPTS])],
+        "more_tries": len(attempts) > _ATTEMPTS,
+        "letter": letter,
+        "facts": _facts(job),
+        "why": _why(job),
+        "progress": _progress(job),
+        "lines": lines[::-1],
+        "lines_full": len(lines) == _LINES,
+        "parents": _neighbours(parent=False, job=job),
+        "children": _neighbours(parent=True, job=job),
+        "payload": pretty(job.payload),
+        "result": pretty(job.result) if job.state == State.COMPLETED else None,
+        "options": pretty(job.options) if job.options else None,
+        "finished": job.state in FINISHED,
+    }
+
+
+def _current(job: Job, workers: dict[int, str]) -> list[Try]:
+    """The running attempt, and the one that completed, stand on the job; all others have rows."""
+    if job.state not in (State.RUNNING, State.COMPLETED):
+        return []
+    end = job.finished_at if job.state == State.COMPLETED else None
+    took = _took(job.started_at, end or timezone.now())
+    return [
+        Try(
+            number=job.attempt,
+            outcome=job.state,
+            worker=_name(job.worker_id, workers),
+            started_at=job.started_at,
+            finished_at=end,
+            took=took if end else f"{took} so far",
+        )
+    ]
+
+
+def _ended(attempt: Attempt, workers: dict[int, str]) -> Try:
+    return Try(
+        number=attempt.number,
+        outcome=attempt.outcome,
+        worker=_name(attempt.worker_id, workers),
+        started_at=attempt.started_at,
+        finished_at=attempt.finished_at,
+        took=_took(attempt.started_at, attempt.finished_at),
+        error_class=attempt.error_class,
+        message=attempt.message[:_TEXT],
+        traceback=attempt.traceback[:_TEXT],
+    )
+
+
+def _took(start: datetime | None, end: datetime) -> str:
+    return "" if start is None else spoken((end - start).total_seconds())
+
+
+def _workers(ids: set[int | None]) -> dict[int, str]:
+    wanted = [worker for worker in ids if worker is not None]
+    return dict(WorkerProcess.objects.filter(pk__in=wanted).values_list("pk", "name"))
+
+
+def _name(worker_id: int | None, workers: dict[int, str]) -> str:
+    return "" if worker_id is None else workers.get(worker_id, f"worker {worker_id}")
+
+
+def _facts(job: Job) -> list[tuple[str, Any]]:
+    facts: list[tuple[str, Any]] = [
+        ("Queue", job.queue),
+        ("Priority", job.priority),
+        ("Attempts", f"{job.attempt} of {job.max_attempts}"),
+        ("Submitted", ago(job.created_at)),
+        ("Not before", exact(job.scheduled_at)),
+        ("Ready", ago(job.ready_at)),
+        ("Started", ago(job.started_at)),
+        ("Finished", ago(job.finished_at)),
+    ]
+    if job.task:
+        facts.insert(0, ("Task", job.task))
+    if job.created_by_id is not None:
+        facts.append(("Submitted by", str(job.created_by)))
+    return facts
+
+
+def _why(job: Job) -> str:
+    """Why the job is where it is, in one sentence, where that is not plain from its state."""
+    match job.state:
+        case State.BLOCKED:
+            pending = Blocked.objects.filter(pk=job.pk).values_list("pending", flat=True).first()
+            return f"It waits for {pending} of its parents to complete." if pending else ""
+        case State.AVAILABLE:
+            return _why_not_taken(job)
+        case State.RUNNING if CancelRequest.objects.filter(pk=job.pk).exists():
+            return "Somebody asked it to stop; its worker has been told."
+        case State.CANCELLED | State.DISCARDED | State.SKIPPED:
+            return Closed.objects.filter(pk=job.pk).values_list("reason", flat=True).first() or ""
+        case _:
+            return ""
+
+
+def _why_not_taken(job: Job) -> str:
+    if Queue.objects.filter(pk=job.queue, paused_at__isnull=False).exists():
+        return f"Its queue, {job.queue}, is paused."
+    living = WorkerProcess.objects.filter(state="live").values_list("queues", "kinds")[:200]
+    serving = [kinds for queues, kinds in living if not queues or job.queue in queues]
+    if not serving:
+        return f"No worker serves the queue {job.queue} at the moment."
+    if not any(job.kind in kinds for kinds in serving):
+        return f"No worker that serves the queue {job.queue} knows the kind {job.kind}."
+    return "A worker will take it when it is its turn."
+
+
+def _progress(job: Job) -> dict[str, Any] | None:
+    found = Progress.objects.filter(pk=job.pk).first()
+    if found is None or job.state not in (State.RUNNING, State.COMPLETED):
+        return None
+    return {"percent": round(found.fraction * 100), "note": found.note}
+
+
+def _neighbours(*, parent: bool, job: Job) -> dict[str, Any]:
+    """The jobs this one waits for, or with `parent` those that wait for it."""
+    if job.workflow_id is None:
+        return {"jobs": [], "more": False}
+    mine, other = ("parent_id", "child") if parent else ("child_id", "parent")
+    edges = Dependency.objects.filter(**{mine: job.pk}).order_by(f"{other}_id")
+    columns = [f"{other}_id", f"{other}__kind", f"{other}__task", f"{other}__state"]
+    rows = list(edges.values_list(*columns)[: _NEIGHBOURS + 1])
+    jobs = [{"id": row[0], "kind": row[1], "task": row[2], "state": row[3]} for row in rows[:_NEIGHBOURS]]
+    return {"jobs": jobs, "more": len(rows) > _NEIGHBOURS}

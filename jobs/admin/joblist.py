@@ -1,0 +1,139 @@
+"""The list of jobs: state tabs, filters and a search that never scan the table.
+
+What has an index of its own (a state's narrow table, a workflow, an id) is searched whole. Anything else is looked for
+in a window of ids, the newest first, and the page says which ids it looked at and leads on to older ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admin import SimpleListFilter
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
+
+from jobs import queries
+from jobs.admin.keyset import KeysetChangeList, integer
+from jobs.models import Job, Queue
+from jobs.registry import NAME, registry
+from jobs.states import State
+
+__all__ = ["JobChangeList", "KindFilter", "QueueFilter", "StateFilter", "WorkflowFilter", "search"]
+
+_CHOICES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tab:
+    """One state above the list. `count`: text, empty for states that are not counted."""
+
+    title: str
+    link: str
+    count: str
+    active: bool
+
+
+class StateFilter(SimpleListFilter):
+    """Shown as tabs, so its own template is empty."""
+
+    title = "state"
+    parameter_name = "state"
+    template = "admin/jobs/no_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, state.value) for state in State]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        value = self.value()
+        return queries.with_state(queryset, State(value)) if value in set(State) else queryset
+
+
+class KindFilter(DropdownFilter):
+    title = "kind"
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in registry.names()[:_CHOICES]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return _equal(queryset, "kind", self.value())
+
+
+class QueueFilter(DropdownFilter):
+    title = "queue"
+    parameter_name = "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        names = Queue.objects.order_by("name").values_list("name", flat=True)[:_CHOICES]
+        return [(name, name) for name in names]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return _equal(queryset, "queue", self.value())
+
+
+class WorkflowFilter(TextFilter):
+    title = "workflow number"
+    parameter_name = "workflow"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        value = self.value()
+        if not value:
+            return queryset
+        try:
+            return queryset.filter(workflow_id=integer(value.strip()))
+        except ValueError:
+            return queryset.none()
+
+
+def _equal(found: QuerySet[Any], column: str, value: str | None) -> QuerySet[Any]:
+    """Names have a shape; what has not, such as a NUL, is no name and must not reach the database."""
+    if not value:
+        return found
+    return found.filter(**{column: value}) if NAME.match(value) else found.none()
+
+
+def search(found: QuerySet[Job], term: str) -> QuerySet[Job]:
+    """By number, or by the beginning of a kind, or by the exact key of a task in its workflow."""
+    term = term.strip().removeprefix("#")
+    if not term:
+        return found
+    try:
+        return found.filter(pk=integer(term))
+    except ValueError:
+        return found.filter(Q(kind__startswith=term[:200]) | Q(task=term[:200]))
+
+
+class JobChangeList(KeysetChangeList):
+    """See the module."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.counts = queries.counts_by_state()
+        super().get_results(request)
+
+    def scans(self) -> bool:
+        """Whether finding a page could mean to read far more rows than it shows."""
+        if self.given("workflow"):
+            return False
+        term = self.query.strip().removeprefix("#")
+        filtered = bool(self.given("kind") or self.given("queue") or (term and not term.isdigit()))
+        state = self.given("state")
+        if state in set(State) and State(state) in self.counts:
+            return filtered and self.counts[State(state)].capped
+        return filtered or bool(state)
+
+    @property
+    def tabs(self) -> list[Tab]:
+        active = self.given("state")
+        first = Tab(title="all", link=self.get_query_string(remove=["state"]), count="", active=not active)
+        return [first, *(self._tab(state, active) for state in State)]
+
+    def _tab(self, state: State, active: str) -> Tab:
+        count = self.counts.get(state)
+        return Tab(
+            title=state.value,
+            link=self.get_query_string({"state": state.value}),
+            count=str(count) if count is not None and count.number else "",
+            active=active == state.value,
+        )

@@ -1,0 +1,191 @@
+"""Queues in the admin: what waits in each, pause and resume, description and ageing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+
+from jobs import steering
+from jobs.admin.base import SteeredAdmin
+from jobs.admin.confirmed import Act
+from jobs.admin.forms import ReasonForm, place_error
+from jobs.admin.keyset import Column, KeysetChangeList
+from jobs.control import Actor
+from jobs.display import NOTHING, address, ago, badge, spoken
+from jobs.errors import InvalidSubmission, NotFound
+from jobs.models import Job, Queue
+from jobs.queries import COUNT_CAP, Count
+from jobs.registry import NAME
+from jobs.store.statements import rows
+
+__all__ = ["QueueAdmin"]
+
+
+def _each(change: Callable[..., Queue], done: str) -> Callable[..., str]:
+    def run(actor: Actor, keys: Sequence[str], *, reason: str) -> str:
+        for name in keys:
+            change(actor, name, reason=reason)
+        return f"{done}: {', '.join(keys)}."
+
+    return run
+
+
+PAUSE = Act(
+    name="pause",
+    label="Pause",
+    permissions=("jobs.pause_queue",),
+    consequence="No worker takes another job from it until it is resumed. "
+    "What runs goes on; new jobs are accepted and wait.",
+    run=_each(steering.pause_queue, "Paused"),
+    refusal=lambda queue: "is paused already" if queue.paused_at else "",
+    icon="pause",
+    form=ReasonForm,
+    danger=True,
+    bulk=False,
+)
+RESUME = Act(
+    name="resume",
+    label="Resume",
+    permissions=("jobs.pause_queue",),
+    consequence="Workers take from it again, in the order of rank.",
+    run=_each(steering.resume_queue, "Resumed"),
+    refusal=lambda queue: "" if queue.paused_at else "is not paused",
+    icon="play_arrow",
+    bulk=False,
+)
+
+
+class QueueForm(forms.Form):
+    description = forms.CharField(
+        max_length=500,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True}),
+        help_text="What it is for and who looks after it.",
+    )
+    ageing_seconds = forms.FloatField(
+        required=False,
+        label="Ageing, seconds",
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"step": "any"}),
+        help_text="Waiting this long is worth one step of priority, so nothing waits for ever. "
+        "Empty: strict priority, where newcomers of higher priority always go first.",
+    )
+
+
+class QueueChangeList(KeysetChangeList):
+    """With the figures of all queues, in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        figures = waiting()
+        for queue in self.result_list:
+            queue.figures = figures.get(queue.pk, (Count(number=0, capped=False), None))
+
+
+def waiting() -> dict[str, tuple[Count, float | None]]:
+    """For each queue how many jobs wait, and for how many seconds the first in rank does."""
+    with connection.cursor() as cursor:
+        found = rows(cursor, "queue_figures", {"cap": COUNT_CAP})
+    return {
+        row[0]: (Count(number=min(row[2], COUNT_CAP), capped=row[2] > COUNT_CAP), row[3]) for row in found
+    }
+
+
+def _name(text: str) -> str:
+    if not NAME.match(text):
+        raise ValueError(f"{text[:40]!r} is no name")
+    return text
+
+
+@admin.register(Queue)
+class QueueAdmin(SteeredAdmin):
+    acts = (PAUSE, RESUME)
+    keyset = (Column(name="name", read=_name, descending=False),)
+    list_display = ("name", "status", "waiting", "oldest", "ageing", "description")
+    list_per_page = 100
+    page_template = "admin/jobs/queue/page.html"
+    target_type = "queue"
+    live_topic = ""
+    empty_title = "No queues"
+    empty_text = "A queue is made when the first job is submitted to it."
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
+        return QueueChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Queue]:
+        return Queue.objects.all()
+
+    def key(self, text: str) -> Any:
+        return text if NAME.match(text) else None
+
+    @admin.display(description="state")
+    def status(self, queue: Queue) -> str:
+        return badge("paused" if queue.paused_at else "open")
+
+    @admin.display(description="waiting")
+    def waiting(self, queue: Any) -> str:
+        return str(queue.figures[0])
+
+    @admin.display(description="first waits for")
+    def oldest(self, queue: Any) -> str:
+        return NOTHING if queue.figures[1] is None else spoken(queue.figures[1])
+
+    @admin.display(description="ageing")
+    def ageing(self, queue: Queue) -> str:
+        return _ageing(queue)
+
+    def get_urls(self) -> list[URLPattern]:
+        edit = self.admin_site.admin_view(self.edit_view)
+        return [path("<str:name>/edit/", edit, name="jobs_queue_edit"), *super().get_urls()]
+
+    def may_edit(self, request: HttpRequest) -> bool:
+        return bool(self.has_view_permission(request) and request.user.has_perm("jobs.change_queue"))
+
+    def page_context(self, request: HttpRequest, row: Queue) -> dict[str, Any]:
+        count, oldest = waiting().get(row.pk, (Count(number=0, capped=False), None))
+        return {
+            "edit_url": address(Queue, "edit", row.pk) if self.may_edit(request) else "",
+            "jobs_url": f"{address(Job, 'changelist')}?state=available&queue={row.pk}",
+            "facts": [
+                ("Waiting", str(count)),
+                ("First waits for", NOTHING if oldest is None else spoken(oldest)),
+                ("Ageing", _ageing(row)),
+                ("Paused", ago(row.paused_at) if row.paused_at else "no"),
+                ("Created", ago(row.created_at)),
+            ],
+        }
+
+    def edit_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        if not self.may_edit(request):
+            raise PermissionDenied
+        row = self.found(request, name)
+        if not isinstance(row, Queue):
+            return self.missing(request, name)
+        start = {"description": row.description, "ageing_seconds": row.ageing_seconds}
+        form = QueueForm(request.POST if request.method == "POST" else None, initial=start)
+        if request.method == "POST" and form.is_valid():
+            try:
+                steering.change_queue(Actor.of(request.user), row.pk, **form.cleaned_data)
+            except InvalidSubmission as error:
+                place_error(form, error)
+            except NotFound:
+                return self.missing(request, name)
+            else:
+                messages.success(request, f"The queue {row.pk} was changed.")
+                return HttpResponseRedirect(address(Queue, "change", row.pk))
+        context = {"form": form, "back": address(Queue, "change", row.pk), "submit": "Save"}
+        return self.render(request, "admin/jobs/form.html", row=row, title=f"Change {row.pk}", **context)
+
+
+def _ageing(queue: Queue) -> str:
+    if queue.ageing_seconds is None:
+        return "off: strict priority"
+    return f"{spoken(queue.ageing_seconds)} a step"

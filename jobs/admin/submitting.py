@@ -1,0 +1,119 @@
+"""The form that submits a job. It reads texts; whether they make a job is decided by `jobs.submit`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+
+from jobs.admin.forms import JsonField, ListedInput, ZoneField, place_error
+from jobs.errors import InvalidSubmission
+from jobs.payloads import check_time
+from jobs.submit import MAX_TIMEOUT, JobSpec
+
+__all__ = ["SubmitForm", "WallTimeField", "instant"]
+
+
+class WallTimeField(forms.CharField):
+    """A date and time as a clock on the wall shows it; the zone is a field of its own."""
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if not text:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise ValidationError("This is no date and time, such as 2030-05-01 12:30.") from None
+        if found.tzinfo is not None:
+            raise ValidationError("Leave the offset out here and name the time zone in its own field.")
+        return found
+
+    def run_validators(self, value: Any) -> None:
+        """Those of CharField look at texts."""
+
+
+class SubmitForm(forms.Form):
+    """Empty fields take the kind's value."""
+
+    kind = forms.CharField(
+        max_length=100,
+        widget=ListedInput("kinds", {"autofocus": True}),
+        help_text="Which handler runs it. Start typing to see the registered kinds.",
+    )
+    payload = JsonField(
+        required=False, initial="{}", help_text="A JSON object, handed to the handler as it is."
+    )
+    queue = forms.CharField(
+        max_length=100,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Empty: the kind's queue. A queue that does not exist yet is made.",
+    )
+    priority = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="From -100 to 100, higher goes first. Empty: the kind's.",
+    )
+    scheduled_at = WallTimeField(
+        required=False,
+        label="Not before",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
+        help_text="Empty: as soon as a worker is free.",
+    )
+    timezone = ZoneField(
+        max_length=60,
+        initial="UTC",
+        label="Time zone",
+        widget=ListedInput("zones"),
+        help_text="In which “not before” is meant. A time that comes twice is the first of the two.",
+    )
+    max_attempts = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="From 1 to 1000. Empty: the kind's.",
+    )
+    timeout = forms.FloatField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"step": "any"}),
+        help_text=f"Seconds, at most {MAX_TIMEOUT:,.0f}. Empty: the kind's.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        wall, name = cleaned.get("scheduled_at"), cleaned.get("timezone")
+        if wall is not None and name:
+            try:
+                cleaned["scheduled_at"] = instant(wall, name)
+            except ValidationError as error:
+                self.add_error("scheduled_at", error)
+            except InvalidSubmission as error:
+                place_error(self, error)
+        return cleaned
+
+    def spec(self) -> JobSpec:
+        """Raises InvalidSubmission."""
+        fields = self.cleaned_data
+        return JobSpec(
+            kind=fields["kind"],
+            payload=fields["payload"],
+            queue=fields["queue"] or None,
+            priority=fields["priority"],
+            max_attempts=fields["max_attempts"],
+            scheduled_at=fields["scheduled_at"],
+            timeout=fields["timeout"],
+        )
+
+
+def instant(wall: datetime, zone_name: str) -> datetime:
+    """The instant of a wall time, or a ValidationError where the clocks skip it."""
+    zone = ZoneInfo(zone_name)
+    check_time(wall.replace(tzinfo=UTC), field="scheduled_at")
+    found = wall.replace(tzinfo=zone)
+    if found.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != wall:
+        raise ValidationError(f"There is no {wall:%H:%M} on this day in {zone_name}: the clocks skip it.")
+    return found

@@ -1,0 +1,61 @@
+// Keeps the changing part of a page up to date: an event on its topic makes it fetch that part again.
+// The stream only says that something changed; what is shown always comes from the server's template.
+"use strict";
+
+(() => {
+  const PAUSE = 300; // ms between two fetches, so that a burst of events costs a few of them
+
+  function start(note) {
+    const part = document.getElementById("live-part");
+    const text = note.querySelector("[data-live-text]");
+    if (!part || !window.EventSource || !note.dataset.liveUrl) return;
+    let waiting = false;
+    let again = false;
+
+    const say = (state, words) => {
+      note.hidden = false;
+      note.dataset.state = state;
+      text.textContent = words;
+    };
+
+    // What the reader has opened and scrolled to stays so.
+    const swap = (html) => {
+      const open = new Set([...part.querySelectorAll("details[open][data-keep]")].map((d) => d.dataset.keep));
+      const places = new Map([...part.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, [e.scrollTop, e.scrollLeft]]));
+      part.innerHTML = html;
+      part.querySelectorAll("details[data-keep]").forEach((d) => { d.open = open.has(d.dataset.keep); });
+      part.querySelectorAll("[data-scroll]").forEach((e) => {
+        const place = places.get(e.dataset.scroll);
+        if (place) [e.scrollTop, e.scrollLeft] = place;
+      });
+    };
+
+    const refresh = async () => {
+      if (waiting) { again = true; return; }
+      waiting = true;
+      try {
+        const answer = await fetch(note.dataset.liveUrl, { credentials: "same-origin", redirect: "error" });
+        if (answer.ok) swap(await answer.text());
+        else say("off", `not up to date: the server answered ${answer.status}; reload the page`);
+      } catch {
+        say("off", "not connected: what you see may be old");
+      }
+      setTimeout(() => {
+        waiting = false;
+        if (again) { again = false; refresh(); }
+      }, PAUSE);
+    };
+
+    const stream = new EventSource(note.dataset.liveStream);
+    stream.onopen = () => { say("on", "live"); refresh(); };
+    stream.onerror = () => {
+      const closed = stream.readyState === EventSource.CLOSED;
+      say("off", closed ? "not connected: reload the page to see changes" : "not connected: trying again …");
+    };
+    for (const name of [...note.dataset.liveEvents.split(" "), "reset"]) stream.addEventListener(name, refresh);
+    window.addEventListener("pagehide", () => stream.close());
+    window.addEventListener("pageshow", (event) => { if (event.persisted) window.location.reload(); });
+  }
+
+  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-live]").forEach(start));
+})();

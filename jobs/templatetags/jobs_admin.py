@@ -1,0 +1,40 @@
+"""Filters of the operators' pages: times as people read them, and the little arithmetic a drawing needs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+
+from jobs import display
+from jobs.events import EventKind
+
+__all__ = ["register"]
+
+register = template.Library()
+register.filter("ago", display.ago)
+register.filter("exact", display.exact)
+
+
+@register.filter
+def wall(at: datetime) -> str:
+    """A time in its own zone; Django's `date` filter would turn it into the current one."""
+    return f"{at:%a %Y-%m-%d %H:%M %Z}"
+
+
+@register.filter
+def plus(number: int, more: int) -> int:
+    return number + more
+
+
+@register.filter
+def act_url(opts: Any) -> str:
+    """The name of the address where a model's acts are confirmed."""
+    return f"admin:jobs_{opts.model_name}_act"
+
+
+@register.simple_tag
+def job_events() -> str:
+    """All names an event of this app can have: a browser hears only those it names."""
+    return " ".join(kind.value for kind in EventKind)

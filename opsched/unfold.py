@@ -1,0 +1,101 @@
+"""The look of the admin: names, navigation with permissions, badges that count up to a cap.
+
+The settings import this, so nothing here may touch a model while it is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+__all__ = ["UNFOLD", "navigation"]
+
+_BADGE_CAP = 1000
+
+
+def _page(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
+    allowed = request.user.has_perm(f"jobs.view_{model}")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse(f"admin:jobs_{model}_changelist"),
+        "permission": lambda _: allowed,
+    }
+
+
+def _dead_letters(request: HttpRequest) -> dict[str, Any]:
+    """With how many wait for somebody; the count stops at a cap, so that it costs the same on every page."""
+    from jobs.models import DeadLetter
+
+    item = _page(request, "Dead letters", "report", "deadletter")
+    if request.user.has_perm("jobs.view_deadletter"):
+        count = DeadLetter.objects.order_by()[: _BADGE_CAP + 1].count()
+        if count:
+            item["badge"] = f"{count:,}" if count <= _BADGE_CAP else f"{_BADGE_CAP:,}+"
+    return item
+
+
+def _operations(request: HttpRequest) -> list[dict[str, Any]]:
+    try:
+        link = reverse("operations")
+    except NoReverseMatch:
+        return []
+    allowed = request.user.has_perm("jobs.view_job")
+    return [{"title": "Operations", "icon": "monitoring", "link": link, "permission": lambda _: allowed}]
+
+
+def _accounts(request: HttpRequest) -> list[dict[str, Any]]:
+    found = []
+    for model, title, icon in (("user", "Users", "person"), ("group", "Groups", "group")):
+        allowed = request.user.has_perm(f"auth.view_{model}")
+        link = reverse(f"admin:auth_{model}_changelist")
+        found.append(
+            {"title": title, "icon": icon, "link": link, "permission": lambda _, allowed=allowed: allowed}
+        )
+    return found
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sections of the side bar; unfold hides what has no permission, and sections without any entry."""
+    return [
+        {
+            "title": "Work",
+            "items": [
+                *_operations(request),
+                _page(request, "Jobs", "work", "job"),
+                _page(request, "Workflows", "account_tree", "workflow"),
+                _dead_letters(request),
+            ],
+        },
+        {
+            "title": "Steering",
+            "items": [
+                _page(request, "Schedules", "schedule", "schedule"),
+                _page(request, "Queues", "stacks", "queue"),
+                _page(request, "Workers", "memory", "workerprocess"),
+            ],
+        },
+        {
+            "title": "Record",
+            "items": [_page(request, "Operator actions", "history", "operatoraction")],
+        },
+        {"title": "Accounts", "items": _accounts(request)},
+    ]
+
+
+UNFOLD = {
+    "SITE_TITLE": "opsched",
+    "SITE_HEADER": "opsched",
+    "SITE_SUBHEADER": "jobs, workflows, schedules",
+    "SITE_SYMBOL": "bolt",
+    # Django's log of its own forms stays empty here: what operators do is in the operators' record.
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": "opsched.unfold.navigation",
+    },
+}
