@@ -11,10 +11,14 @@ import threading
 from collections.abc import Callable
 
 import psycopg
+from django.db import InterfaceError, OperationalError
 
 from notifications.pg import Backoff, connect
 
 __all__ = ["Loop"]
+
+# psycopg's own, and the two Django wraps them in.
+DATABASE_AWAY = (psycopg.OperationalError, OperationalError, InterfaceError)
 
 logger = logging.getLogger("opsched.worker")
 
@@ -64,14 +68,14 @@ class Loop:
                 self.tick()
                 self._backoff.reset()
                 wait = self.interval
-            except psycopg.OperationalError as error:
+            except DATABASE_AWAY as error:
                 wait = self._lost(error)
             except BaseException as error:
                 logger.exception("%s ended by an error", self.name)
                 self._on_death(self.name, error)
                 raise
 
-    def _lost(self, error: psycopg.OperationalError) -> float:
+    def _lost(self, error: Exception) -> float:
         wait = self._backoff.next()
         logger.warning("%s: database away (%s); again in %.1f s", self.name, _first_line(error), wait)
         if self._connection is not None:

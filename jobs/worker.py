@@ -27,6 +27,7 @@ from jobs.executor import Executor
 from jobs.loop import Loop
 from jobs.maintenance import Heartbeat, Reporter, Rescuer
 from jobs.registry import Registry, registry
+from jobs.retention import Janitor
 from jobs.scheduler import Scheduler
 from jobs.store import workers
 from notifications.doorbell import Listener, ring
@@ -143,6 +144,7 @@ class Worker:
             heartbeat,
             Rescuer(on_death=self._died),
             Reporter(executor=self._executor, on_death=self._died),
+            Janitor(on_death=self._died),
         ]
         return [*loops, Ticker()]
 
