@@ -26,9 +26,7 @@ def parse(model: type[Model], payload: Any) -> Model:
     try:
         return model.model_validate(payload)
     except ValidationError as error:
-        raise InvalidPayload(
-            _explain(error)
-        ) from None  # the cause would quote the payload in the stored traceback
+        raise InvalidPayload(_explain(error)) from None  # the cause says the same, at length
 
 
 def _explain(error: ValidationError) -> str:

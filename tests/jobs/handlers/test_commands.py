@@ -174,7 +174,11 @@ def test_standard_input_is_given_and_closed(ctx: Any, allow: Allow) -> None:
     assert ctx.text == ""
 
 
-@pytest.mark.parametrize("script", ["cat; cat >&2", "true", "exec 0<&-; echo closed"])
+# Makes room for a part of the input only, then says more than a pipe holds before it reads on.
+TALKS_BEFORE_READING = "head -c 4096 >/dev/null; head -c 1000000 /dev/zero | tr '\\0' x; cat >/dev/null"
+
+
+@pytest.mark.parametrize("script", ["cat; cat >&2", "true", "exec 0<&-; echo closed", TALKS_BEFORE_READING])
 def test_large_input_never_locks_up(ctx: Any, allow: Allow, script: str) -> None:
     """A megabyte in while a megabyte comes out: whoever waits for one pipe alone stands still here."""
     allow(script, timeout=20)
