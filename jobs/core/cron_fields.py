@@ -168,7 +168,7 @@ def _item(field: _Field, item: str) -> str:
     if second is None:
         return f"{_sunday_is_0(field, low)}{suffix}"
     high = _number(field, second)
-    if low > high or low == _SUNDAY:  # only as the end of a range is Sunday a 7
+    if low > high:  # only as the end of a range is Sunday a 7
         low, high = _sunday_is_0(field, low), _sunday_is_0(field, high)
     if low == high:
         return str(low)
