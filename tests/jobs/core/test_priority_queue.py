@@ -236,4 +236,6 @@ def test_a_rebuild_keeps_equal_keys_of_the_heap_in_the_order_they_were_queued() 
     for item in range(1_000, 1_300):
         queue.remove(item)
     assert entries(queue) < 100
-    assert queue.pop_many(5) == [0, 1, 2, 3]
+    for item in range(2_000, 2_300):
+        queue.push(item, (7,))
+    assert queue.pop_many(5) == [0, 1, 2, 3, 2_000]
