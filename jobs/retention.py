@@ -1,7 +1,7 @@
 """Deletes what ended longer ago than `RETENTION_SECONDS` (jobs, workflows, worker rows), and events past theirs.
 
-Small transactions. What an operator still has to decide about (dead letters) is never deleted. One worker at a time does it, behind a
-try-lock; each round is bounded, so that a long pause is caught up with over several rounds.
+Small transactions. What an operator still has to decide about (dead letters) is never deleted. One worker at a time
+does it, behind a try-lock; each round is bounded, so that a long pause is caught up with over several rounds.
 """
 
 from __future__ import annotations
