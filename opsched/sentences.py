@@ -14,6 +14,8 @@ from opsched.embedded.errors import DatabaseUnavailable
 
 __all__ = ["one_sentence"]
 
+_DISK_FULL = "53100"
+
 
 def one_sentence(error: BaseException) -> str | None:
     """What to tell the operator, or None."""
@@ -24,6 +26,8 @@ def one_sentence(error: BaseException) -> str | None:
     for cause in causes:
         if isinstance(cause, OperationalError) and _never_connected(cause):
             return _unreachable(cause)
+        if isinstance(cause, OperationalError) and _sqlstate(cause) == _DISK_FULL:
+            return "The disk of the database is full: free some space and try again; nothing acknowledged is lost."
     return None
 
 
@@ -36,8 +40,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _never_connected(error: OperationalError) -> bool:
     # The server gives every refusal of a *statement* a SQLSTATE; without one there was no conversation at all.
-    driver = error.__cause__
-    return driver is not None and getattr(driver, "sqlstate", None) is None
+    return error.__cause__ is not None and _sqlstate(error) is None
+
+
+def _sqlstate(error: OperationalError) -> str | None:
+    return getattr(error.__cause__, "sqlstate", None)
 
 
 def _unreachable(error: OperationalError) -> str:

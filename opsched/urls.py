@@ -16,7 +16,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.alive, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", health.figures, name="metrics"),
-    path("admin/operations/", include("jobs.operations.urls")),  # before the admin, which takes what begins like it
+    path(
+        "admin/operations/", include("jobs.operations.urls")
+    ),  # before the admin, which takes what begins like it
     path("admin/", admin.site.urls),
     path("notifications/", include("notifications.urls")),
     path("api/v1/", include("jobs.api.urls")),

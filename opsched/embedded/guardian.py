@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import deque
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
     try:
         server.ensure_cluster()
         server.start()
-    except (DatabaseUnavailable, OSError) as error:
+    except (DatabaseUnavailable, OSError, subprocess.SubprocessError) as error:
         server.stop()
         return _say(_sentence(layout, error))
     except _Told:
@@ -102,6 +103,13 @@ def _sentence(layout: Layout, error: Exception) -> str:
         return (
             f"The data folder {layout.root} cannot be used ({error.strerror}): make it writable for this user, "
             "free some space, or set OPSCHED_DATA to another folder."
+        )
+    if isinstance(
+        error, subprocess.SubprocessError
+    ):  # what subprocess makes of a failure between fork and exec
+        return (
+            f"PostgreSQL cannot run as another user in {layout.root} here: put the project where everybody may enter, "
+            "run opsched as an ordinary user, or set DATABASE_URL."
         )
     return str(error)
 

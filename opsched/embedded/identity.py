@@ -21,7 +21,8 @@ from opsched.embedded.errors import DatabaseUnavailable
 __all__ = ["Identity"]
 
 # From <linux/prctl.h> and <linux/capability.h>; the interpreter offers no names for them.
-_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+_PR_SET_PDEATHSIG, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE = 1
 
@@ -75,7 +76,8 @@ class Identity:
         def prepare() -> None:
             if self.uid is not None:
                 if libc is not None and self.passes_closed_folders:
-                    libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+                    # Capabilities then survive setuid, and access(2), which PostgreSQL asks about its programs, sees them.
+                    _done(libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
                 os.setgroups([])
                 os.setgid(self.gid)
                 os.setuid(self.uid)
@@ -95,8 +97,14 @@ def _closed(folder: Path) -> bool:
 
 
 def _keep_one_capability(libc: ctypes.CDLL) -> None:
+    """All others are given up here, and this must not fail: better no server than one with root's rights."""
     bit = 1 << _CAP_DAC_OVERRIDE
     data = (_Data * 2)(_Data(bit, bit, bit))
-    libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), data)
-    # Without this the capability ends at exec. A system that refuses it shows in PostgreSQL's own message.
-    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0)
+    _done(libc.capset(ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), data))
+    # Without this the capability ends at exec.
+    _done(libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_OVERRIDE, 0, 0))
+
+
+def _done(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "the system refuses capabilities")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from opsched.embedded import client
 from opsched.embedded.errors import DatabaseUnavailable
+from opsched.embedded.identity import Identity
 from opsched.embedded.layout import Layout
 from tests.opsched.conftest import User, gone, guardian, postmaster, processes_of, servers
 from tests.support import eventually
@@ -232,3 +235,28 @@ def test_a_forked_child_counts_as_a_user(layout: Layout) -> None:
         os.close(write)
         os.waitpid(pid, 0)
     gone(layout)
+
+
+def test_the_servers_identity_has_no_more_rights_than_it_needs(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "program").write_text("")
+    identity = Identity.choose([closed])
+    code = (
+        "import os, sys; print(os.geteuid(), os.access(sys.argv[1], os.R_OK),"
+        " *[line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapPrm', 'CapEff'))])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(closed / "program")],
+        preexec_fn=identity.preparation(dies_with_parent=False),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+    ).stdout.split()
+    if os.geteuid() != 0:
+        assert identity.uid is None
+        assert said[:2] == [str(os.geteuid()), "True"]
+    else:
+        # access(2) included: PostgreSQL looks at its own programs with it. Of root's rights one is left.
+        assert said[:4] == [str(identity.uid), "True", f"{2:016x}", f"{2:016x}"]
