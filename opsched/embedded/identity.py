@@ -76,7 +76,7 @@ class Identity:
         def prepare() -> None:
             if self.uid is not None:
                 if libc is not None and self.passes_closed_folders:
-                    # Capabilities then survive setuid, and access(2), which PostgreSQL asks about its programs, sees them.
+                    # Capabilities then survive setuid, and access(2), which PostgreSQL asks about itself, sees them.
                     _done(libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
                 os.setgroups([])
                 os.setgid(self.gid)
