@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from jobs.errors import ConfigurationError
 
@@ -32,6 +32,14 @@ class CommandSpec(BaseModel):
     allow_options: bool = Field(default=False, description="May these further arguments begin with a dash?")
     timeout: float = Field(60.0, gt=0, description="Seconds; a job may ask for less, not more.")
     cwd: str | None = None
+
+    @field_validator("argv")
+    @classmethod
+    def _names_a_file(cls, argv: list[str]) -> list[str]:
+        # A bare name would be looked up along PATH, which differs from process to process.
+        if argv[0][:1] != "/":
+            raise ValueError(f'the program must be an absolute path, not "{argv[0]}"')
+        return argv
 
 
 class JobsSettings(BaseModel):

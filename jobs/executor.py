@@ -57,16 +57,27 @@ class Executor:
     def _start_loop(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._slots = asyncio.Semaphore(self._concurrency)
-        thread = threading.Thread(target=self._loop.run_forever, name="opsched-async", daemon=True)
+        thread = threading.Thread(
+            target=self._run_loop, args=(self._loop,), name="opsched-async", daemon=True
+        )
         thread.start()
         self._threads.append(thread)
 
+    @staticmethod
+    def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_forever()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
     def stop(self, *, timeout: float = 1.0) -> None:
-        """End the threads that are idle; those inside a handler are daemons and end with the process."""
-        for _ in range(self._concurrency):
+        """End the threads that are idle; those inside a handler are daemons and end with the process. Idempotent."""
+        for _ in self._threads:
             self._queue.put(None)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.core.cron import CronExpression
@@ -56,6 +56,7 @@ def check(
 ) -> CronExpression:
     """Refuse a schedule that could not run. Raises InvalidSubmission with the field."""
     expression = parse(cron, timezone)
+    _first_slot(expression)
     prepare(JobSpec(kind=kind, payload=payload, queue=queue or None, priority=priority))
     return expression
 
@@ -68,6 +69,14 @@ def parse(cron: str, timezone: str) -> CronExpression:
         return CronExpression.parse(cron, timezone)
     except CoreError as error:
         raise InvalidSubmission(getattr(error, "field", "cron"), str(error)) from None
+
+
+def _first_slot(expression: CronExpression) -> None:
+    """An expression can be sound and yet name only times that a change of clocks leaves out."""
+    try:
+        expression.next_after(datetime.now(UTC))
+    except CoreError as error:
+        raise InvalidSubmission("cron", str(error)) from None
 
 
 def next_slots(expression: CronExpression, after: datetime, count: int) -> list[datetime]:
@@ -91,12 +100,13 @@ def _locked(cursor: Cursor) -> list[tuple[Any, ...]]:
 def _fill(cursor: Cursor, due: Due) -> int:
     try:
         expression = parse(due.cron, due.timezone)
+        following = expression.next_after(due.now)
         job = prepare(
             JobSpec(
                 kind=due.kind, payload=json.loads(due.payload), queue=due.queue or None, priority=due.priority
             )
         )
-    except InvalidSubmission as error:
+    except (CoreError, InvalidSubmission) as error:
         # A deploy removed the kind or the zone: leave the slot to a worker that knows it, try again in a minute.
         logger.warning('schedule "%s" cannot be filled here: %s', due.name, error)
         execute(
@@ -119,7 +129,7 @@ def _fill(cursor: Cursor, due: Due) -> int:
     if missed:
         append(cursor, [ops_event(EventKind.SCHEDULE_MISSED, schedule=due.id, name=due.name, slots=missed)])
     last = wanted[-1] if wanted else None
-    params = {"next": expression.next_after(due.now), "last": last, "schedule": due.id}
+    params = {"next": following, "last": last, "schedule": due.id}
     execute(cursor, "advance_schedule", params)
     return len(filled)
 
