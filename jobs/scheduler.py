@@ -142,6 +142,9 @@ class Scheduler:
     def give_back_all(self, reason: str) -> None:
         """The worker stops now: everything it holds goes back; what still runs is refused by the fence later."""
         self._executor.take_back()
+        for context in self._executor.running().values():
+            # Somebody else begins these in a moment: a handler that listens does not go on beside its successor.
+            context.request_cancel(reason)
         self.give_back(self._held.jobs(), reason)
 
     def close(self) -> None:
@@ -165,8 +168,12 @@ class Scheduler:
         """What ended since the last round, decided; with what could not be recorded then."""
         ended = self._executor.collect()
         self._measure(len(ended))
-        decided = [self._decide(job, outcome) for job, outcome in ended if job in self._held]
-        self._unrecorded += decided
+        # A job ends once: one that goes back already stays so, whatever its handler says in the last moment. Two
+        # transitions of one job in a batch would each leave their narrow row.
+        going = {transition.job.id for transition in self._unrecorded}
+        self._unrecorded += [
+            self._decide(job, outcome) for job, outcome in ended if job in self._held and job.id not in going
+        ]
         return self._unrecorded
 
     def _decide(self, job: ClaimedJob, outcome: Outcome) -> Transition:

@@ -49,13 +49,18 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="Name of the workflow (default: the file's).")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        workflow_id = self._submit(options)
-        # A wait that ends with the process would otherwise take the pending ring with it.
-        doorbell.close()
-        if options["wait"] or options["watch"]:
-            self._wait(workflow_id, watch=options["watch"], timeout=options["timeout"])
+        workflow_id, told = self._submit(options)
+        try:
+            self.stdout.write(told)
+            # The bell rings from a thread that ends with this process.
+            doorbell.close()
+            if options["wait"] or options["watch"]:
+                self._wait(workflow_id, watch=options["watch"], timeout=options["timeout"])
+        except KeyboardInterrupt:
+            self.stderr.write(f"Not waiting any more; workflow {workflow_id} goes on.")
+            raise SystemExit(_INTERRUPTED) from None
 
-    def _submit(self, options: dict[str, Any]) -> int:
+    def _submit(self, options: dict[str, Any]) -> tuple[int, str]:
         try:
             trace = parse(read_document(options["file"]))
             history = None if options["history"] is None else _history_file(options["history"])
@@ -71,18 +76,13 @@ class Command(BaseCommand):
         except (InvalidSubmission, ConfigurationError) as error:
             raise CommandError(str(error), returncode=2) from None
         name = options["name"] or trace.name
-        self.stdout.write(
-            f'workflow {workflow_id} "{name}": {len(trace.tasks):,} jobs, {trace.edges:,} edges'
-        )
-        return workflow_id
+        told = f'workflow {workflow_id} "{name}": {len(trace.tasks):,} jobs, {trace.edges:,} edges'
+        return workflow_id, told
 
     def _wait(self, workflow_id: int, *, watch: bool, timeout: float | None) -> None:
         try:
             with _bar(watch=watch) as bar:
                 workflow = wait_for(workflow_id, timeout=timeout, seen=bar.show)
-        except KeyboardInterrupt:
-            self.stderr.write(f"Not waiting any more; workflow {workflow_id} goes on.")
-            raise SystemExit(_INTERRUPTED) from None
         except WaitedTooLong:
             raise CommandError(f"Not ended after {timeout:g} s; workflow {workflow_id} goes on.") from None
         self._tell(workflow)

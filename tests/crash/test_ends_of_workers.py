@@ -1,0 +1,178 @@
+"""Workers that are told to end, killed, or stopped like a laptop whose lid was closed."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from django.db import connection
+
+from jobs.models import Attempt, Job, WorkerProcess
+from jobs.submit import JobSpec, submit_many
+from tests.crash.harness import History, Program, Start, Team, lost_count, states
+from tests.support import eventually
+from tests.support_consistency import assert_consistent, disagreements
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+SHORT_LEASE = "tests.crash.settings_short_lease"
+
+
+def submit_tasks(history: History, seconds: float, *names: str) -> list[int]:
+    specs = [JobSpec(kind="workflow.task", payload=history.payload(name, seconds)) for name in names]
+    return [one.id for one in submit_many(specs)]
+
+
+def runner_first(team: list[Program], history: History) -> list[Program]:
+    """The workers, the one that runs the only task before the others."""
+    history.wait_for("start", 1)
+    pid = history.lines()[0]["pid"]
+    return sorted(team, key=lambda one: one.process.pid != pid)
+
+
+# -- killed ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_killed_workers_job_runs_again_within_ten_seconds(workers: Team, history: History) -> None:
+    """With the default lease."""
+    team = workers(2)
+    (job,) = submit_tasks(history, 1.0, "t")
+    victim, another = runner_first(team, history)
+    victim.kill()
+    killed_at = time.time()
+    history.wait_for("start", 2, timeout=15)
+    again_at = history.one("start", "t", 2)["at"]
+    assert again_at - killed_at <= 10.0
+    eventually(lambda: states() == {"completed": 1}, timeout=20)
+    history.ends_once({"t": Job.objects.get(pk=job).attempt})
+    assert list(Attempt.objects.values_list("number", "outcome", "error_class")) == [
+        (1, "lost", "WorkerLost")
+    ]
+    assert WorkerProcess.objects.filter(state="lost").count() == 1
+    another.send(signal.SIGTERM)
+    assert another.end() == 0
+    assert_consistent(connection.cursor(), at_rest=True)
+
+
+def test_a_living_workers_long_job_is_never_taken(workers: Team, history: History) -> None:
+    """Five leases long, watched by a second worker all the time."""
+    team = workers(2, settings=SHORT_LEASE)
+    (job,) = submit_tasks(history, 5.0, "long")
+    eventually(lambda: states() == {"completed": 1}, timeout=20)
+    assert history.count("start") == 1
+    assert Job.objects.get(pk=job).attempt == 1
+    assert not Attempt.objects.exists()
+    for one in team:
+        one.send(signal.SIGTERM)
+        assert one.end() == 0
+    assert not WorkerProcess.objects.filter(state="lost").exists()
+
+
+def stop_now(program: Program) -> None:
+    """TERM twice; signals of one kind do not queue, so the second waits until the first was heard."""
+    program.send(signal.SIGTERM)
+    eventually(lambda: "draining" in program.text)
+    assert program.process.poll() is None, "the first one waits for what runs"
+    program.send(signal.SIGTERM)
+
+
+# -- told to end -------------------------------------------------------------------------------------------------------
+
+
+def test_term_lets_what_runs_end_and_gives_the_rest_back_at_no_cost(worker: Start, history: History) -> None:
+    draining = worker("--concurrency", "2")
+    submit_tasks(history, 1.5, *"abcdefgh")
+    history.wait_for("start", 2)
+    draining.send(signal.SIGTERM)
+    assert draining.end() == 0, draining.text
+    assert states() == {"completed": 2, "available": 6}
+    assert set(Job.objects.filter(state="available").values_list("attempt", flat=True)) == {0}
+    assert not Attempt.objects.exists()
+    assert WorkerProcess.objects.get().state == "stopped"
+    assert_consistent(connection.cursor(), at_rest=True)
+
+
+def test_a_second_term_stops_now(worker: Start, history: History) -> None:
+    stubborn = worker("--concurrency", "2")
+    submit_tasks(history, 60.0, *"abcd")
+    history.wait_for("start", 2)
+    stop_now(stubborn)
+    assert stubborn.end(timeout=5) == 0, stubborn.text
+    assert states() == {"available": 4}
+    assert set(Job.objects.values_list("attempt", flat=True)) == {0}
+    assert history.count("end") == 0
+    assert_consistent(connection.cursor(), at_rest=True)
+
+
+def test_a_drain_has_an_end(worker: Start, history: History) -> None:
+    patient = worker(settings="tests.crash.settings_short_drain")
+    submit_tasks(history, 60.0, "a")
+    history.wait_for("start", 1)
+    patient.send(signal.SIGTERM)
+    assert patient.end(timeout=10) == 0, patient.text
+    assert states() == {"available": 1}
+
+
+def test_a_job_given_back_does_not_go_on_beside_its_successor(workers: Team, history: History) -> None:
+    """The worker stops at once shortly before its run would end, and a free worker takes the job in that moment."""
+    team = workers(2, "--concurrency", "1")
+    submit_tasks(history, 0.7, "t")
+    first, second = runner_first(team, history)
+    stop_now(first)
+    assert first.end() == 0
+    eventually(lambda: states() == {"completed": 1})
+    history.ends_once({"t": 1})
+    second.send(signal.SIGTERM)
+    assert second.end() == 0
+    assert_consistent(connection.cursor(), at_rest=True)
+
+
+def test_processes_end_with_their_supervisor(worker: Start, history: History) -> None:
+    """Killed with SIGKILL, so that it can tell nobody: the children see their pipe close."""
+    parent = worker("--processes", "2", "--concurrency", "1")
+    eventually(lambda: WorkerProcess.objects.filter(state="live").count() == 2)
+    submit_tasks(history, 0.5, "a", "b")
+    history.wait_for("start", 2)
+    parent.kill()
+    eventually(lambda: WorkerProcess.objects.filter(state="stopped").count() == 2, timeout=15)
+    assert states() == {"completed": 2}
+
+
+# -- presumed dead -----------------------------------------------------------------------------------------------------
+
+
+def run_as_zombie(worker: Start, history: History, settings: str) -> int:
+    """A worker sleeps past its lease in the middle of a job, another takes the job, the first wakes up and finishes its
+    own attempt while the second is still at it. The job's id."""
+    zombie = worker("--concurrency", "1", settings=settings)
+    (job,) = submit_tasks(history, 2.5, "t")
+    history.wait_for("start", 1)
+    zombie.send(signal.SIGSTOP)
+    worker("--concurrency", "1", settings=settings)
+    history.wait_for("start", 2)
+    zombie.send(signal.SIGCONT)
+    eventually(lambda: history.count("end") == 2 or lost_count() > 0, timeout=10)
+    return job
+
+
+@pytest.mark.parametrize(
+    "settings", [SHORT_LEASE, "tests.crash.settings_deaf"], ids=["hears of it", "does not"]
+)
+def test_what_a_worker_presumed_dead_finishes_is_refused_and_counted(
+    worker: Start, history: History, settings: str
+) -> None:
+    job = run_as_zombie(worker, history, settings)
+    eventually(lambda: lost_count() == 1)
+    eventually(lambda: states() == {"completed": 1})
+    assert Job.objects.get(pk=job).attempt == 2
+    assert history.one("end", "t", 2)
+    assert_consistent(connection.cursor())
+
+
+def test_without_the_fence_the_zombie_is_seen_to_write(worker: Start, history: History) -> None:
+    """The negative control of the test above."""
+    run_as_zombie(worker, history, "tests.crash.settings_no_fence")
+    history.wait_for("end", 2)
+    found = eventually(lambda: disagreements(connection.cursor()))
+    assert any("completions of it" in one for one in found), found
