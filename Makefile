@@ -12,7 +12,8 @@ PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench-smoke clean distclean
+.PHONY: help setup demo test check check-format check-lint check-types check-architecture check-migrations check-deploy \
+        format bench-smoke clean distclean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,12 +40,24 @@ demo: $(STAMP) ## Everything at work in one terminal (PORT=8000)
 test: $(STAMP) ## All tests
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
-check: $(STAMP) ## Format, lint, types, architecture, migrations in step, deployment checks
+check: check-format check-lint check-types check-architecture check-migrations check-deploy ## Everything that can be said without running it
+
+check-format: $(STAMP)
 	$(VENV)/bin/ruff format --check .
+
+check-lint: $(STAMP)
 	$(VENV)/bin/ruff check .
+
+check-types: $(STAMP)
 	$(PY) -m mypy
+
+check-architecture: $(STAMP)
 	$(VENV)/bin/lint-imports
+
+check-migrations: $(STAMP)
 	$(PY) manage.py makemigrations --check --dry-run
+
+check-deploy: $(STAMP)
 	OPSCHED_ENV=production OPSCHED_HOSTS=ops.example.org $(PY) manage.py check --deploy --fail-level WARNING
 
 format: $(STAMP) ## Bring the code into form
