@@ -9,7 +9,7 @@ __all__ = ["JobsConfig"]
 
 class JobsConfig(AppConfig):
     name = "jobs"
-    verbose_name = "Jobs"
+    verbose_name = "Background work"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 
-__all__ = ["UNFOLD", "navigation"]
+__all__ = ["UNFOLD", "dashboard", "navigation"]
 
 _BADGE_CAP = 1000
 
@@ -85,6 +86,19 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The start page: how many jobs are in which state, each with the way to them."""
+    from jobs import queries
+
+    if request.user.has_perm("jobs.view_job"):
+        jobs = reverse("admin:jobs_job_changelist")
+        counts = queries.counts_by_state()
+        context["states"] = [
+            (state.value, count, f"{jobs}?state={state.value}") for state, count in counts.items()
+        ]
+    return context
+
+
 UNFOLD = {
     "SITE_TITLE": "opsched",
     "SITE_HEADER": "opsched",
@@ -93,6 +107,8 @@ UNFOLD = {
     # Django's log of its own forms stays empty here: what operators do is in the operators' record.
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "opsched.unfold.dashboard",
+    "STYLES": [lambda _: static("jobs/admin.css")],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

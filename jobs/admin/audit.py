@@ -63,7 +63,7 @@ class OperatorActionChangeList(KeysetChangeList):
 
 @admin.register(OperatorAction)
 class OperatorActionAdmin(SteeredAdmin):
-    list_display = ("action", "target", "actor_name", "at_time", "why")
+    list_display = ("action", "target", "operator", "at_time", "why")
     list_filter = (ActorFilter, TargetFilter)
     page_template = "admin/jobs/operatoraction/page.html"
     empty_title = "No operator actions"
@@ -75,6 +75,10 @@ class OperatorActionAdmin(SteeredAdmin):
     @admin.display(description="object")
     def target(self, row: OperatorAction) -> str:
         return target_link(row)
+
+    @admin.display(description="operator")
+    def operator(self, row: OperatorAction) -> str:
+        return row.actor_name
 
     @admin.display(description="when")
     def at_time(self, row: OperatorAction) -> str:

@@ -126,7 +126,7 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
     def render(
         self, request: HttpRequest, template: str, *, row: Model | None = None, title: str, **context: Any
     ) -> HttpResponse:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         shared = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -12,9 +12,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.contrib.filters.admin import TextFilter
 
 from jobs.admin.base import SteeredAdmin
+from jobs.admin.confirmed import AT_ONCE
 from jobs.admin.joblist import KindFilter, QueueFilter
 from jobs.admin.jobs import DISCARD, REPLAY
-from jobs.admin.keyset import Column, integer, moment
+from jobs.admin.keyset import Column, KeysetChangeList, integer, moment
 from jobs.display import address, ago, link
 from jobs.models import DeadLetter, Job
 
@@ -55,6 +56,16 @@ class FingerprintFilter(SimpleListFilter):
         return queryset.filter(fingerprint=value[:32]) if value else queryset
 
 
+class DeadLetterChangeList(KeysetChangeList):
+    """Offers to select all that fit, as many as one action takes: one error often kills thousands."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if self.older is not None or self.newer is not None:
+            count = self.queryset.order_by()[:AT_ONCE].count()
+            self.result_count = self.full_result_count = count
+
+
 @admin.register(DeadLetter)
 class DeadLetterAdmin(SteeredAdmin):
     acts = (
@@ -65,10 +76,15 @@ class DeadLetterAdmin(SteeredAdmin):
     list_display = ("number", "error", "kind", "queue", "attempts", "died", "same")
     list_filter = (KindFilter, QueueFilter, ErrorFilter, FingerprintFilter)
     list_per_page = 100
+    list_disable_select_all = False
     search_fields = ("job_id",)
     search_help_text = "Number of the job, or beginning of its kind"
+    page_template = "admin/jobs/deadletter/page.html"
     empty_title = "No dead letters"
     empty_text = "Jobs that failed for good wait here until an operator replays or discards them."
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DeadLetterChangeList]:
+        return DeadLetterChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         return DeadLetter.objects.defer("traceback")
@@ -96,8 +112,6 @@ class DeadLetterAdmin(SteeredAdmin):
         if not request.user.has_perm("jobs.view_job") or key is None:
             return super().change_view(request, object_id)
         return HttpResponseRedirect(address(Job, "change", key))
-
-    page_template = "admin/jobs/deadletter/page.html"
 
     @admin.display(description="job")
     def number(self, letter: DeadLetter) -> str:

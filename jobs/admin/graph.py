@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import igraph
 
@@ -70,35 +70,61 @@ def draw(tasks: Sequence[Task]) -> Drawing | None:
     """The layers from top to bottom; None for what is too large to read as a picture, or has no edges."""
     if not 1 < len(tasks) <= MAX_DRAWN or not any(task.parents for task in tasks):
         return None
-    index = {task.id: place for place, task in enumerate(tasks)}
-    edges = [(index[parent], index[task.id]) for task in tasks for parent in task.parents]
-    layout = _layout(len(tasks), edges, tasks)
-    left = min(x for x, _ in layout)
-    places = [(_MARGIN + round((x - left) * _STEP_X), _MARGIN + round(y * _STEP_Y)) for x, y in layout]
+    points, routes = _layout(tasks)
+    left = min(x for x, _ in points)
+    places = [(_MARGIN + round((x - left) * _STEP_X), _MARGIN + y * _STEP_Y) for x, y in points]
+    boxes = [(task, *places[place], _label(task)) for place, task in enumerate(tasks)]
     return Drawing(
         width=max(x for x, _ in places) + _BOX_WIDTH + _MARGIN,
         height=max(y for _, y in places) + _BOX_HEIGHT + _MARGIN,
         box_width=_BOX_WIDTH,
         box_height=_BOX_HEIGHT,
-        boxes=[(task, *places[place], _label(task)) for place, task in enumerate(tasks)],
-        lines=[_line(places[parent], places[child]) for parent, child in edges],
+        boxes=boxes,
+        lines=[_line([places[stop] for stop in route]) for route in routes],
     )
 
 
-def _layout(count: int, edges: list[tuple[int, int]], tasks: Sequence[Task]) -> list[tuple[float, float]]:
-    layer = {task.id: depth for depth, level in enumerate(levels(tasks)) for task in level}
-    whole = igraph.Graph(n=count, edges=edges, directed=True)
-    found: Any = whole.layout_sugiyama(layers=[layer[task.id] for task in tasks], hgap=1, vgap=1, maxiter=100)
-    # The layout adds dummy vertices for edges that cross layers; they come after ours.
-    return [(x, layer[task.id]) for (x, _), task in zip(found.coords, tasks, strict=False)]
+def _layout(tasks: Sequence[Task]) -> tuple[list[tuple[float, int]], list[list[int]]]:
+    """Points as (x, layer), the tasks' first, and each edge as the points it runs through.
+
+    An edge across several layers bends at points of its own there, so that it does not run through other boxes. They
+    are put in here because versions of igraph differ in how they return theirs.
+    """
+    index = {task.id: place for place, task in enumerate(tasks)}
+    depth = {task.id: layer for layer, level in enumerate(levels(tasks)) for task in level}
+    layers = [depth[task.id] for task in tasks]
+    routes: list[list[int]] = []
+    for task in tasks:
+        for parent in task.parents:
+            between = range(depth[parent] + 1, depth[task.id])
+            bends = list(range(len(layers), len(layers) + len(between)))
+            layers.extend(between)
+            routes.append([index[parent], *bends, index[task.id]])
+    edges = [pair for route in routes for pair in itertools.pairwise(route)]
+    whole = igraph.Graph(n=len(layers), edges=edges, directed=True)
+    found = whole.layout_sugiyama(layers=layers, hgap=1, vgap=1, maxiter=100)
+    return [(x, layer) for (x, _), layer in zip(found.coords, layers, strict=True)], routes
 
 
-def _line(parent: tuple[int, int], child: tuple[int, int]) -> str:
-    """A curve from the foot of the parent's box to the head of the child's."""
-    start_x, start_y = parent[0] + _BOX_WIDTH // 2, parent[1] + _BOX_HEIGHT
-    end_x, end_y = child[0] + _BOX_WIDTH // 2, child[1]
+def _line(stops: Sequence[tuple[int, int]]) -> str:
+    """A curve from the foot of the first box, straight down where it passes other layers, to the head of the last."""
+    parts: list[str] = []
+    for place, (x, y) in enumerate(stops):
+        middle, first, last = x + _BOX_WIDTH // 2, place == 0, place == len(stops) - 1
+        if first:
+            parts.append(f"M{middle} {y + _BOX_HEIGHT}")
+        else:
+            parts.append(_curve(stops[place - 1], (x, y)))
+        if not first and not last:
+            parts.append(f"L{middle} {y + _BOX_HEIGHT}")
+    return " ".join(parts)
+
+
+def _curve(upper: tuple[int, int], lower: tuple[int, int]) -> str:
+    start_x, start_y = upper[0] + _BOX_WIDTH // 2, upper[1] + _BOX_HEIGHT
+    end_x, end_y = lower[0] + _BOX_WIDTH // 2, lower[1]
     middle = (start_y + end_y) // 2
-    return f"M{start_x} {start_y} C{start_x} {middle} {end_x} {middle} {end_x} {end_y}"
+    return f"C{start_x} {middle} {end_x} {middle} {end_x} {end_y}"
 
 
 def _label(task: Task) -> str:

@@ -176,5 +176,11 @@ class JobAdmin(SteeredAdmin):
                     request, f"Job {submitted.id} ({spec.kind}) was submitted: {submitted.state}."
                 )
                 return HttpResponseRedirect(address(Job, "change", submitted.id))
-        context = {"form": form, "kinds": list(registry), "zones": zone_names()}
+        context: dict[str, Any] = {
+            "form": form,
+            "kinds": list(registry),
+            "zones": zone_names(),
+            "submit": "Submit",
+            "back": address(Job, "changelist"),
+        }
         return self.render(request, "admin/jobs/job/submit.html", title="Submit a job", **context)

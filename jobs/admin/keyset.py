@@ -141,7 +141,7 @@ class KeysetChangeList(ChangeList):
             self.newer = self._cursor(rows[0]) if place is not None and (more or not backwards) else None
         self.result_list = rows
         self.result_count = len(rows)
-        self.full_result_count = None
+        self.full_result_count = len(rows)  # the same, so that no number is shown that nobody counted
         self.show_full_result_count = False
         self.show_admin_actions = True
         self.can_show_all = False

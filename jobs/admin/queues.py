@@ -86,7 +86,8 @@ class QueueChangeList(KeysetChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         figures = waiting()
-        for queue in self.result_list:
+        page: list[Any] = self.result_list
+        for queue in page:
             queue.figures = figures.get(queue.pk, (Count(number=0, capped=False), None))
 
 
