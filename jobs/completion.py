@@ -57,6 +57,19 @@ def decide(
     job: ClaimedJob, outcome: Outcome, *, backoff: Callable[[], Backoff], max_result: int, rng: random.Random
 ) -> Transition:
     """The transition that follows from how an attempt ended. `backoff` is asked only where a delay is needed."""
+    try:
+        return _decide(job, outcome, backoff=backoff, max_result=max_result, rng=rng)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        # Such as Snooze("soon"): a handler's mistake ends its own attempt, not the worker.
+        message = f"{type(outcome).__name__}: {error}"
+        return _failed(
+            job, Failed(error_class="InvalidOutcome", message=message, permanent=True), backoff, rng
+        )
+
+
+def _decide(
+    job: ClaimedJob, outcome: Outcome, *, backoff: Callable[[], Backoff], max_result: int, rng: random.Random
+) -> Transition:
     match outcome:
         case Completed(result=None):
             return Transition(job=job, target=State.COMPLETED)

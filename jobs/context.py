@@ -116,7 +116,7 @@ class JobContext:
         text = _storable(str(line))
         if len(text) > MAX_LINE:
             text = f"{text[:MAX_LINE]}… ({len(text)} characters)"
-        self._report((self._job.id, self._job.attempt, time.time(), level[:10], text))
+        self._report((self._job.id, self._job.attempt, time.time(), _storable(level)[:10], text))
 
     def parents(self) -> dict[str, Any]:
         """The results of the parents by their keys; empty outside a workflow. One query."""

@@ -280,6 +280,8 @@ class Scheduler:
         stale = [job for job in waiting if job in self._held and self._held.since(job) < before]
         self._executor.put([job for job in waiting if job not in stale])
         self.give_back(stale, "claimed ahead, but no thread became free")
+        # Jobs have become longer than they were: claim ahead again only when some have ended quickly.
+        self._average = max(self._average, STALE_SECONDS)
 
     # -- the database --------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ READY_AT_MOST = 2_000
 PEEK = 200
 CONTENDED_AT_MOST = 1_000
 DUE_AT_MOST = 10_000
+HOUR = 3_590.0  # the wheel has 3,600 slots
+FAR_EVERY = 60.0
 
 
 class DatabaseClock:
@@ -49,6 +51,7 @@ class Window:
         self._ready: IndexedPriorityQueue[int] = IndexedPriorityQueue()
         self._complete = False
         self._contended = 0
+        self._far_at = float("-inf")
         self.clock = DatabaseClock()
         self._wheel: TimingWheel[Any] | None = None
 
@@ -64,7 +67,7 @@ class Window:
         """The slow, full look: the clock, the heads of all queues, what is due within the horizon."""
         self.clock.read(cursor)
         self.refill(cursor)
-        self.look_ahead(cursor)
+        self.look_ahead(cursor, far=time.monotonic() >= self._far_at)
 
     def refill(self, cursor: Cursor) -> None:
         """Read the heads anew. The heap holds nothing but what they say: entries of paused queues go with it."""
@@ -112,12 +115,14 @@ class Window:
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
-    def look_ahead(self, cursor: Cursor) -> None:
-        """Put into the wheel what becomes due within the horizon."""
+    def look_ahead(self, cursor: Cursor, *, far: bool = False) -> None:
+        """Put into the wheel what becomes due within the horizon; once a minute (`far`) within the coming hour."""
         now_us = self.clock.now_us()
         if self._wheel is None:
             self._wheel = TimingWheel(now_us)
-        params = {"until": now_us / 1_000_000 + self._horizon, "limit": DUE_AT_MOST}
+        if far:
+            self._far_at = time.monotonic() + FAR_EVERY
+        params = {"until": now_us / 1_000_000 + (HOUR if far else self._horizon), "limit": DUE_AT_MOST}
         for job_id, at_us in rows(cursor, "due_head", params):
             self._wheel.insert(job_id, at_us)
         for schedule_id, at_us in rows(cursor, "due_schedules", params):

@@ -1,5 +1,5 @@
 -- The other ends of an attempt, behind the same fence: retry, snooze, give back, die, discard, cancel. `refund` gives
--- the attempt back. Each of them leaves an attempt row, written from what this statement returns.
+-- the attempt back. `ready_at` stays, so that a job that is given back keeps its place in the line. Each of them leaves an attempt row, written from what this statement returns.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[], %(states)s::text[], %(refunds)s::bool[])
         AS u(id, attempt, state, refund)
@@ -12,7 +12,6 @@ WITH input AS MATERIALIZED (
 UPDATE jobs_job j
 SET state = i.state,
     attempt = CASE WHEN i.refund THEN j.attempt - 1 ELSE j.attempt END,
-    ready_at = CASE WHEN i.state = 'available' THEN clock_timestamp() ELSE j.ready_at END,
     finished_at = CASE WHEN i.state IN ('dead', 'discarded', 'cancelled') THEN clock_timestamp() END
 FROM input i JOIN held h ON h.id = i.id
 WHERE j.id = i.id

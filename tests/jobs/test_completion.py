@@ -156,3 +156,13 @@ def test_a_job_may_have_its_own_backoff() -> None:
     assert backoff_from('{"backoff": {"type": "fixed", "seconds": 9, "jitter": "none"}}', default) == Fixed(
         seconds=9
     )
+
+
+@pytest.mark.parametrize(
+    "outcome", [Snooze("soon"), Retry(after="later"), Discard(None), Cancel(5), Reject(7)]
+)  # type: ignore[arg-type]
+def test_a_malformed_outcome_ends_its_attempt_and_not_the_worker(outcome: Outcome) -> None:
+    found = decided(outcome)
+    assert found.target is State.DEAD
+    assert found.error is not None
+    assert found.error.error_class == "InvalidOutcome"
