@@ -30,7 +30,7 @@ from jobs.operations import feed
 __all__ = ["page", "state", "steer_queue"]
 
 View = Callable[[HttpRequest], HttpResponse]
-_STATUS = {
+_STATUS: dict[type[Exception], HTTPStatus] = {
     InvalidSubmission: HTTPStatus.BAD_REQUEST,
     NotFound: HTTPStatus.NOT_FOUND,
     ActionRefused: HTTPStatus.CONFLICT,
@@ -91,7 +91,7 @@ def steer_queue(request: HttpRequest) -> HttpResponse:
         act(Actor.of(request.user), queue, reason=reason)
     except PermissionDenied as refusal:
         return _problem(HTTPStatus.FORBIDDEN, str(refusal))
-    except tuple(_STATUS) as refusal:
+    except (InvalidSubmission, NotFound, ActionRefused) as refusal:
         status = next(found for cause, found in _STATUS.items() if isinstance(refusal, cause))
         return _problem(status, str(refusal))
     return JsonResponse({"queue": queue, "paused": action == "pause"})

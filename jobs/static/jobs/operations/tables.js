@@ -76,7 +76,8 @@ export function workers(table) {
         },
       },
       number("Heartbeat", (worker) => `${duration(worker.heartbeat_seconds)} ago`),
-      number("Running", (worker) => `${worker.running} / ${worker.concurrency}`),
+      // More jobs than threads: some were taken ahead.
+      number("Jobs / threads", (worker) => `${worker.running} / ${worker.concurrency}`),
       number("Done/s", (worker) => rate(worker.rate?.completed)),
       number("Failed/s", (worker) => rate(worker.rate?.failed)),
       number("Lost claims", (worker) => (worker.stats.lost ?? 0).toLocaleString("en")),
@@ -88,7 +89,7 @@ export function running(table, links) {
   return new Table(table, {
     key: (job) => `${job.id}/${job.attempt}`,
     columns: [
-      { label: "Job", draw: (cell, job) => link(cell, links.job.replace("{id}", job.id), `#${job.id}`) },
+      { label: "Job", class: "ops-id", draw: (cell, job) => link(cell, links.job.replace("{id}", job.id), `#${job.id}`) },
       { label: "Kind", class: "ops-wide", draw: (cell, job) => say(cell, job.kind) },
       text("Queue", (job) => job.queue),
       number("Attempt", (job) => `${job.attempt} of ${job.max_attempts}`),
@@ -106,8 +107,8 @@ export function dead(table, links) {
   return new Table(table, {
     key: (letter) => letter.id,
     columns: [
-      { label: "Job", draw: (cell, letter) => link(cell, links.dead.replace("{id}", letter.id), `#${letter.id}`) },
-      { label: "Kind", draw: (cell, letter) => say(cell, letter.kind) },
+      { label: "Job", class: "ops-id", draw: (cell, letter) => link(cell, links.dead.replace("{id}", letter.id), `#${letter.id}`) },
+      { label: "Kind", class: "ops-wide", draw: (cell, letter) => say(cell, letter.kind) },
       {
         label: "Error",
         class: "ops-error",
