@@ -24,6 +24,7 @@ from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
 from jobs.holdings import Holdings
 from jobs.outcomes import GiveBack, Outcome
+from jobs.prefetch import Prefetch
 from jobs.reconciling import reconcile
 from jobs.registry import Registry
 from jobs.states import State
@@ -71,7 +72,11 @@ class Scheduler:
         self._settings = conf.get()
         self._registry = registry
         self._executor = executor
-        self._concurrency = concurrency
+        self._prefetch = Prefetch(
+            concurrency=concurrency,
+            seconds=self._settings.PREFETCH_SECONDS,
+            limit=2 * self._settings.CLAIM_BATCH,
+        )
         self._window = Window(queues=queues, kinds=registry.names(), horizon=3 * self._settings.POLL_SECONDS)
         self._connection: psycopg.Connection[Any] | None = None
         self._rng = random.Random()  # noqa: S311 - jitter, no secret
@@ -82,8 +87,6 @@ class Scheduler:
         self._busy_until = float("-inf")
         self._rang = False
         self._look_ahead = False
-        self._average = 1.0
-        self._busy_before = 0.0
 
     # -- what the worker calls -----------------------------------------------------------------------------------------
 
@@ -167,7 +170,7 @@ class Scheduler:
     def _transitions(self) -> list[Transition]:
         """What ended since the last round, decided; with what could not be recorded then."""
         ended = self._executor.collect()
-        self._measure(len(ended))
+        self._prefetch.observe(ended=len(ended), busy_seconds=self._executor.busy_seconds())
         # A job ends once: one that goes back already stays so, whatever its handler says in the last moment. Two
         # transitions of one job in a batch would each leave their narrow row.
         going = {transition.job.id for transition in self._unrecorded}
@@ -184,13 +187,6 @@ class Scheduler:
             max_result=self._settings.MAX_RESULT_BYTES,
             rng=self._rng,
         )
-
-    def _measure(self, count: int) -> None:
-        """The average run time decides how far ahead to claim: enough to keep the threads busy, no more."""
-        busy = self._executor.busy_seconds()
-        if count:
-            self._average = 0.5 * self._average + 0.5 * max(1e-6, (busy - self._busy_before) / count)
-            self._busy_before = busy
 
     def _fire(self) -> int:
         due, has_schedule = self._window.due()
@@ -221,11 +217,8 @@ class Scheduler:
         self._rang = False
 
     def _room(self) -> int:
-        """How many more jobs to hold: free threads, and what they will finish within `PREFETCH_SECONDS`."""
-        if self.draining:
-            return 0
-        ahead = int(self._concurrency * self._settings.PREFETCH_SECONDS / self._average)
-        return max(0, min(self._concurrency + ahead, 2 * self._settings.CLAIM_BATCH) - len(self._held))
+        """How many more jobs to hold."""
+        return 0 if self.draining else max(0, self._prefetch.capacity() - len(self._held))
 
     def _record_and_claim(self, transitions: list[Transition]) -> tuple[Claimed, int]:
         room = min(self._settings.CLAIM_BATCH, self._room() + len(transitions)) if not self.draining else 0
@@ -280,8 +273,7 @@ class Scheduler:
         stale = [job for job in waiting if job in self._held and self._held.since(job) < before]
         self._executor.put([job for job in waiting if job not in stale])
         self.give_back(stale, "claimed ahead, but no thread became free")
-        # Jobs have become longer than they were: claim ahead again only when some have ended quickly.
-        self._average = max(self._average, STALE_SECONDS)
+        self._prefetch.too_far()
 
     # -- the database --------------------------------------------------------------------------------------------------
 

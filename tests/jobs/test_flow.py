@@ -219,7 +219,7 @@ def test_log_lines_and_progress_are_written_by_the_reporter(bench: Bench) -> Non
 
 
 def test_a_draining_worker_takes_nothing_and_gives_back_what_did_not_begin(bench: Bench) -> None:
-    bench.scheduler._average = 0.001  # short jobs so far: it claims ahead
+    bench.scheduler._prefetch.average = 0.001  # short jobs so far: it claims ahead
     placed = jobs.submit_many([JobSpec(kind="test.gated")] * 6)
     bench.round()
     assert Job.objects.filter(state="running").count() == 6
@@ -242,12 +242,12 @@ def test_a_draining_worker_takes_nothing_and_gives_back_what_did_not_begin(bench
 
 
 def test_a_job_claimed_ahead_goes_back_when_no_thread_becomes_free(bench: Bench) -> None:
-    bench.scheduler._average = 0.001
+    bench.scheduler._prefetch.average = 0.001
     jobs.submit_many([JobSpec(kind="test.gated")] * 6)
     bench.round()
 
     def given_back() -> bool:
-        bench.scheduler._average = 10.0
+        bench.scheduler._prefetch.average = 10.0
         bench.round()
         return Job.objects.filter(state="available").count() == 2
 
