@@ -154,7 +154,7 @@ class ScheduleBody(Body):
     @staticmethod
     def complete(checked: Mapping[str, Any]) -> dict[str, Any]:
         """For PUT: what was left out has its default again."""
-        defaults = {
+        defaults: dict[str, Any] = {
             "payload": {},
             "queue": "",
             "priority": None,

@@ -73,9 +73,7 @@ class Keyset(BasePagination):
 
     PARAMETERS = ("cursor", "page_size")
 
-    def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: Any = None
-    ) -> list[Any] | None:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
         key: Key = view.page_key
         size = page_size(request)
         after = _cursor(request, key)
@@ -85,8 +83,8 @@ class Keyset(BasePagination):
             rows = rows.filter(pk__gte=floor)
         found = list(rows.order_by(key.order)[: size + 1])
         self._next = self._link(request, _key_of(found[size - 1], key) if len(found) > size else None)
-        if len(found) <= size and floor is not None and floor > 1:
-            self._next = self._link(request, floor)
+        if len(found) <= size and floor is not None:
+            self._next = self._link(request, _below(queryset, floor))
         return found[:size]
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -138,6 +136,13 @@ def _floor(queryset: QuerySet[Any], after: int | None, limit: int | None) -> int
         newest = queryset.model._default_manager.order_by("-pk").values_list("pk", flat=True).first()
         after = (newest or 0) + 1
     return max(after - limit, 1)
+
+
+def _below(queryset: QuerySet[Any], floor: int) -> int | None:
+    """Where the next page begins: at the first row under the floor, so that no page looks at a gap. None: no more."""
+    older = queryset.model._default_manager.filter(pk__lt=floor).order_by("-pk")
+    newest = older.values_list("pk", flat=True).first()
+    return None if newest is None else newest + 1
 
 
 def _key_of(row: Any, key: Key) -> Any:

@@ -21,7 +21,7 @@ __all__ = ["MAX_BODY_BYTES", "StrictJSONParser", "read_object"]
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # Python refuses to read integers of more than 4300 digits, also when they come back from the database.
 _MAX_DIGITS = 1000
-_SUSPECT = re.compile(r"\\u(?:0000|[dD][89abAB])")
+_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _HEAD = 100
 
 

@@ -50,4 +50,7 @@ class Nowhere(ApiViewSet):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
         super().initial(request, *args, **kwargs)
+        raise Http404  # here, so that every method gets it
+
+    def list(self, request: Request) -> Response:
         raise Http404

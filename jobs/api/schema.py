@@ -49,10 +49,10 @@ class ProblemDetails(serializers.Serializer[Any]):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="For people.")
-    errors = FieldProblem(many=True, required=False)
+    errors = FieldProblem(many=True, required=False)  # type: ignore[assignment] # a field of ours, not DRF's property
 
 
-class ApiSessionScheme(SessionScheme):
+class ApiSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]
     """Our session login, described as DRF's."""
 
     target_class = "jobs.api.authentication.PrintableSession"
@@ -62,13 +62,15 @@ class ApiSessionScheme(SessionScheme):
 class ApiSchema(AutoSchema):
     """drf-spectacular's, with names by resource and action, permissions, and problems."""
 
+    view: Any
+
     def get_operation_id(self) -> str:
         return f"{self.view.basename}_{self.view.action}"
 
     def get_tags(self) -> list[str]:
         return [self.view.basename]
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override] # drf-spectacular's own signature
         text = str(super().get_description())
         needed = self.view.permission_of(self.view.action)
         return f"{text}\n\nPermission: `{needed}`." if needed else text

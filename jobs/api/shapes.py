@@ -287,7 +287,7 @@ class EventShape(serializers.Serializer[Any]):
     position = serializers.CharField()
     kind = serializers.CharField()
     topics = serializers.ListField(child=serializers.CharField())
-    data = JsonObject()
+    data = JsonObject()  # type: ignore[assignment] # a field of ours, not DRF's property
     at = serializers.DateTimeField()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.urls import URLPattern, re_path
 from rest_framework.routers import SimpleRouter
@@ -37,9 +37,11 @@ def _with_slash(pattern: URLPattern) -> URLPattern:
     return re_path(regex, view.cls.as_view(view.actions, **options))
 
 
+_addresses = cast("list[URLPattern]", _router.urls)  # no resolver among them: nothing is included
+
 urlpatterns: list[URLPattern] = [
     re_path(r"^$", RootViews.as_view({"get": "list"}, basename="api"), name="root"),
-    *_router.urls,
-    *[_with_slash(pattern) for pattern in _router.urls],
+    *_addresses,
+    *[_with_slash(pattern) for pattern in _addresses],
     re_path(r"", Nowhere.as_view({"get": "list"}, basename="nowhere")),
 ]

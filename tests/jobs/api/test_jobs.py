@@ -20,7 +20,7 @@ def ids(answer: Any) -> list[int]:
 
 
 def test_a_submitted_job_is_found_at_its_location_with_all_that_was_given(operator: Any) -> None:
-    body = {
+    body: dict[str, Any] = {
         "kind": "api.note",
         "payload": {"to": "ö", "n": [1, 2.5, None, True]},
         "queue": "special",
@@ -51,7 +51,7 @@ def test_null_and_left_out_take_the_defaults_of_the_kind(operator: Any) -> None:
 
 
 def test_bulk_submits_in_order_all_or_none(operator: Any) -> None:
-    jobs = [{"kind": "api.note", "payload": {"n": n}} for n in range(3)]
+    jobs: list[dict[str, Any]] = [{"kind": "api.note", "payload": {"n": n}} for n in range(3)]
     made = operator.ask("POST", "/jobs/bulk", {"jobs": jobs})
     assert made.status_code == 201
     stored = [Job.objects.get(pk=row["id"]).payload["n"] for row in made.json()["jobs"]]

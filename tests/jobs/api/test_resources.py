@@ -1,0 +1,279 @@
+"""Workflows, schedules, dead letters, queues, workers: each resource from its first to its last action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from jobs.models import DeadLetter, Job, OperatorAction, Queue, Schedule, Slot, WorkerProcess, Workflow
+
+Submit = Callable[..., int]
+CRON = {"name": "hourly", "kind": "api.note", "cron": "0 * * * *"}
+
+
+def task(key: str, *parents: str, **more: Any) -> dict[str, Any]:
+    return {"key": key, "kind": "api.note", "parents": list(parents), **more}
+
+
+def field_of(answer: Any) -> str:
+    assert answer.status_code == 400, answer.content
+    return str(answer.json()["errors"][0]["field"])
+
+
+def dead(submit: Submit) -> int:
+    job = submit()
+    Job.objects.filter(pk=job).update(state="dead", finished_at=timezone.now())
+    Job.objects.get(pk=job).ready_row.delete()
+    DeadLetter.objects.create(
+        job_id=job,
+        kind="api.note",
+        queue="notes",
+        error_class="ValueError",
+        message="no",
+        traceback="Traceback: no",
+        attempts=1,
+        fingerprint=f"f{job % 2}",
+    )
+    return job
+
+
+# -- workflows ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_workflow_is_stored_with_its_edges_and_counts(operator: Any) -> None:
+    body = {"name": "nightly", "jobs": [task("a"), task("b", "a"), task("c", "a", "b")]}
+    made = operator.ask("POST", "/workflows", body)
+    assert made.status_code == 201
+    a, b, c = (row["id"] for row in made.json()["jobs"])
+    assert [row["state"] for row in made.json()["jobs"]] == ["available", "blocked", "blocked"]
+    found = operator.get(made["Location"]).json()
+    assert (found["total"], found["active"], found["blocked"]) == (3, 1, 2)
+    assert {row["key"]: row["parents"] for row in found["jobs"]} == {"a": [], "b": [a], "c": [a, b]}
+    job = operator.ask("GET", f"/jobs/{b}").json()
+    assert (job["parents"], job["children"], job["workflow"], job["task"]) == ([a], [c], found["id"], "b")
+    listed = operator.ask("GET", "/workflows?state=running&name=nightly").json()["results"]
+    assert [row["id"] for row in listed] == [found["id"]]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "word"),
+    [
+        ([task("a", "b"), task("b", "a")], "cycle"),
+        ([task("a", "a")], "a"),
+        ([task("a", "nobody")], "nobody"),
+        ([task("a"), task("a")], "already the key"),
+        ([task("a"), task("b", "a", "a")], "a"),
+        ([], "empty"),
+        ([task("a", parent=["b"])], "did you mean 'parents'"),
+        ([task("a") | {"parents": "b"}], "list"),
+        ([{"kind": "api.note"}], "required"),
+    ],
+)
+def test_a_graph_that_is_none_is_refused_whole(operator: Any, jobs: Any, word: str) -> None:
+    refused = operator.ask("POST", "/workflows", {"name": "bad", "jobs": jobs})
+    assert field_of(refused).startswith("jobs")
+    assert word in refused.json()["errors"][0]["reason"]
+    assert Job.objects.count() == Workflow.objects.count() == 0
+
+
+def test_cancelling_a_workflow_ends_all_of_it_once(operator: Any) -> None:
+    made = operator.ask("POST", "/workflows", {"name": "w", "jobs": [task("a"), task("b", "a")]}).json()
+    done = operator.ask("POST", f"/workflows/{made['id']}/cancel", {"reason": "wrong"})
+    assert done.status_code == 200
+    assert {row["state"] for row in operator.ask("GET", f"/workflows/{made['id']}").json()["jobs"]} <= {
+        "cancelled",
+        "skipped",
+    }
+    assert operator.ask("POST", f"/workflows/{made['id']}/cancel").status_code == 409
+    assert operator.ask("POST", "/workflows/4711/cancel").status_code == 404
+
+
+# -- schedules ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_is_created_changed_replaced_and_deleted(operator: Any) -> None:
+    made = operator.ask("POST", "/schedules", CRON | {"priority": 5, "queue": "special"})
+    assert made.status_code == 201
+    found = operator.get(made["Location"]).json()
+    assert (found["timezone"], found["misfire"], found["queue"]) == ("UTC", "latest", "special")
+    assert found["next_slot_at"].endswith(":00:00Z")
+    address = f"/schedules/{found['id']}"
+    changed = operator.ask("PATCH", address, {"timezone": "Asia/Kolkata"}).json()
+    assert (changed["priority"], changed["next_slot_at"][-7:]) == (5, ":30:00Z")
+    replaced = operator.ask("PUT", address, CRON | {"name": "other"}).json()
+    assert (replaced["priority"], replaced["queue"], replaced["timezone"]) == (None, None, "UTC")
+    assert operator.ask("DELETE", address + "?reason=old").status_code == 204
+    assert operator.ask("GET", address).status_code == 404
+    assert OperatorAction.objects.get(action="delete").reason == "old"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"cron": "0 0 30 2 *"}, "cron"),
+        ({"cron": "* * *"}, "cron"),
+        ({"cron": 5}, "cron"),
+        ({"timezone": "Europe/Berlim"}, "timezone"),
+        ({"timezone": "../../etc/passwd"}, "timezone"),
+        ({"kind": "api.nothing"}, "kind"),
+        ({"misfire": "maybe"}, "misfire"),
+        ({"misfire": {}}, "misfire"),
+        ({"catch_up_seconds": -1}, "catch_up_seconds"),
+        ({"catch_up_seconds": 10**400}, "catch_up_seconds"),
+        ({"payload": []}, "payload"),
+        ({"queue": "no queue"}, "queue"),
+        ({"priority": 101}, "priority"),
+        ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"crom": "0 * * * *"}, "crom"),
+    ],
+)
+def test_a_schedule_that_could_not_run_is_refused_by_field(operator: Any, fields: Any, field: str) -> None:
+    assert field_of(operator.ask("POST", "/schedules", CRON | fields)) == field
+    assert Schedule.objects.count() == 0
+
+
+def test_names_of_schedules_are_unique(operator: Any) -> None:
+    assert operator.ask("POST", "/schedules", CRON).status_code == 201
+    assert field_of(operator.ask("POST", "/schedules", CRON)) == "name"
+
+
+def test_pause_resume_and_run(operator: Any) -> None:
+    schedule = operator.ask("POST", "/schedules", CRON).json()["id"]
+    address = f"/schedules/{schedule}"
+    assert operator.ask("POST", address + "/pause", {"reason": "holiday"}).json()["paused_at"]
+    assert operator.ask("POST", address + "/pause").status_code == 409
+    paused = operator.ask("GET", "/schedules?paused=true").json()["results"]
+    assert [row["id"] for row in paused] == [schedule]
+    assert operator.ask("POST", address + "/resume").json()["paused_at"] is None
+    run = operator.ask("POST", address + "/run")
+    assert run.status_code == 201
+    assert Job.objects.get(pk=run.json()["id"]).kind == "api.note"
+
+
+def test_slots_are_paged_by_time(operator: Any) -> None:
+    schedule = operator.ask("POST", "/schedules", CRON).json()["id"]
+    times = [f"2026-01-01T0{hour}:00:00Z" for hour in range(3)]
+    for number, at in enumerate(times):
+        Slot.objects.create(schedule_id=schedule, at=at, job_id=number + 1)
+    first = operator.ask("GET", f"/schedules/{schedule}/slots?page_size=2").json()
+    rest = operator.get(first["next"]).json()
+    assert [row["at"] for row in first["results"] + rest["results"]] == times[::-1]
+    assert rest["next"] is None
+
+
+def test_preview_tells_the_next_times_in_both_zones(viewer: Any) -> None:
+    asked = {
+        "cron": "30 2 * * *",
+        "timezone": "Europe/Berlin",
+        "count": 2,
+        "after": "2026-03-28T12:00:00Z",
+    }
+    told = viewer.ask("POST", "/schedules/preview", asked)
+    # The clocks skip 02:30 on the 29th: it runs at the first moment after the gap.
+    assert told.json()["slots"] == ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]
+    assert told.json()["local"][0] == "2026-03-29T03:00:00+02:00"
+    assert field_of(viewer.ask("POST", "/schedules/preview", asked | {"count": 101})) == "count"
+    assert (
+        field_of(viewer.ask("POST", "/schedules/preview", asked | {"after": "2026-03-28T12:00:00"}))
+        == "after"
+    )
+    assert field_of(viewer.ask("POST", "/schedules/preview", {"cron": "0 0 31 6 *"})) == "cron"
+
+
+# -- dead letters ------------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_letter_is_found_replayed_once_and_recorded(operator: Any, submit: Submit) -> None:
+    job = dead(submit)
+    assert operator.ask("GET", f"/dead-letters/{job}").json()["traceback"] == "Traceback: no"
+    assert operator.ask("GET", f"/jobs/{job}").json()["error"]["message"] == "no"
+    assert field_of(operator.ask("POST", f"/dead-letters/{job}/replay")) == "reason"
+    assert operator.ask("POST", f"/dead-letters/{job}/replay", {"reason": "ok"}).json()["done"] == [job]
+    assert operator.ask("GET", f"/jobs/{job}").json()["state"] == "available"
+    assert operator.ask("POST", f"/dead-letters/{job}/replay", {"reason": "ok"}).status_code == 409
+    assert OperatorAction.objects.get().reason == "ok"
+
+
+def test_a_discarded_dead_letter_keeps_its_reason(operator: Any, submit: Submit) -> None:
+    job = dead(submit)
+    assert operator.ask("POST", f"/dead-letters/{job}/discard", {"reason": "gone"}).status_code == 200
+    found = operator.ask("GET", f"/jobs/{job}").json()
+    assert (found["state"], found["reason"]) == ("discarded", "gone")
+    assert operator.ask("POST", "/dead-letters/4711/discard", {"reason": "gone"}).status_code == 404
+
+
+@pytest.mark.parametrize("action", ["replay", "discard"])
+def test_many_at_once_do_what_they_can_and_say_what_they_refused(
+    operator: Any, submit: Submit, action: str
+) -> None:
+    letters, alive = [dead(submit), dead(submit)], submit()
+    asked = {"ids": [*letters, alive, 4711], "reason": "all of them"}
+    told = operator.ask("POST", f"/dead-letters/{action}", asked).json()
+    assert told["done"] == letters
+    assert [row["id"] for row in told["refused"]] == sorted([alive, 4711])
+    assert DeadLetter.objects.count() == 0
+
+
+@pytest.mark.parametrize("ids", [[], [0], [-1], [2**63], ["1"], [1.0], [True], [None], 5, None, {"1": 2}])
+def test_ids_that_are_none_are_refused(operator: Any, ids: Any) -> None:
+    refused = operator.ask("POST", "/dead-letters/replay", {"ids": ids, "reason": "r"})
+    assert field_of(refused).startswith("ids")
+
+
+def test_dead_letters_are_filtered(operator: Any, submit: Submit) -> None:
+    first, second = dead(submit), dead(submit)
+    for query, expected in [
+        ("", [second, first]),
+        (f"?fingerprint=f{first % 2}", [first]),
+        ("?error_class=KeyError", []),
+        ("?kind=api.note&queue=notes", [second, first]),
+        ("?died_after=2090-01-01T00:00:00Z", []),
+        ("?died_before=2090-01-01T00:00:00Z&page_size=1", [second]),
+    ]:
+        found = operator.ask("GET", f"/dead-letters{query}").json()["results"]
+        assert [row["id"] for row in found] == expected, query
+
+
+# -- queues and workers ------------------------------------------------------------------------------------------------
+
+
+def test_queues_are_listed_by_name_paused_resumed_and_changed(operator: Any, submit: Submit) -> None:
+    submit("api.other")
+    submit("api.note")
+    first = operator.ask("GET", "/queues?page_size=1").json()
+    rest = operator.get(first["next"]).json()
+    assert [row["name"] for row in first["results"] + rest["results"]] == ["notes", "others"]
+    assert operator.ask("POST", "/queues/notes/pause", {"reason": "r"}).json()["paused_at"]
+    assert operator.ask("POST", "/queues/notes/pause").status_code == 409
+    assert operator.ask("POST", "/queues/notes/resume").json()["paused_at"] is None
+    changed = operator.ask("PATCH", "/queues/notes", {"description": "slow"}).json()
+    assert (changed["description"], changed["ageing_seconds"]) == ("slow", 60.0)
+    strict = operator.ask("PATCH", "/queues/notes", {"ageing_seconds": None}).json()
+    assert (strict["description"], strict["ageing_seconds"]) == ("slow", None)
+    assert field_of(operator.ask("PATCH", "/queues/notes", {"ageing_seconds": 0})) == "ageing_seconds"
+    assert operator.ask("GET", "/queues/none").status_code == 404
+    assert operator.ask("POST", "/queues/none/pause").status_code == 404
+    assert Queue.objects.count() == 2
+
+
+def test_workers_are_listed_newest_first(operator: Any, db: None) -> None:
+    made = [
+        WorkerProcess.objects.create(
+            name=f"w{n}", hostname="h", pid=n, queues=["notes"], kinds=[], concurrency=2, state=state
+        ).pk
+        for n, state in enumerate(["live", "lost"])
+    ]
+    assert [row["id"] for row in operator.ask("GET", "/workers").json()["results"]] == made[::-1]
+    lost = operator.ask("GET", "/workers?state=lost").json()["results"]
+    assert [row["name"] for row in lost] == ["w1"]
+    assert operator.ask("GET", f"/workers/{made[0]}").json()["queues"] == ["notes"]
+
+
+def test_the_root_names_the_collections(viewer: Any) -> None:
+    for address in viewer.ask("GET", "/").json().values():
+        missing_topics = address.endswith("/events")
+        assert viewer.get(address).status_code == (400 if missing_topics else 200), address
