@@ -196,7 +196,7 @@ class Scheduler:
         if due or has_schedule:
             # Whoever lost a promotion to another worker, and slots that were filled, show in the tables.
             self._rang = True
-            self._ring_events()
+            ring(EVENTS)
             with self._database().cursor() as cursor:
                 self._window.look_ahead(cursor)
         if moved or has_schedule:
@@ -241,7 +241,7 @@ class Scheduler:
         self._note(transitions, recorded)
         if candidates:
             self.stats["missed"] += self._window.claimed(candidates, [job.id for job in claimed.jobs], room)
-        self._ring_events()
+        ring(EVENTS)
         return claimed, len(recorded.recorded)
 
     def _note(self, transitions: Sequence[Transition], recorded: Recorded) -> None:
@@ -297,6 +297,3 @@ class Scheduler:
         self._held.add(found.claimed, time.monotonic())
         self.give_back(found.claimed, "the answer to the claim was lost")
         self._uncertain = False
-
-    def _ring_events(self) -> None:
-        ring(EVENTS)
