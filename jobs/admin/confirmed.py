@@ -59,10 +59,13 @@ class ActsMixin:
     admin_site: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Django asks `has_<word>_permission` for the words that an action declares."""
+        """Django asks `has_<word>_permission` for the words that an action declares.
+
+        The words begin with `act_`: an act named "delete" must not open Django's own way to delete.
+        """
         super().__init_subclass__(**kwargs)
         for act in cls.acts:
-            setattr(cls, f"has_{act.name}_permission", _asks(act))
+            setattr(cls, f"has_act_{act.name}_permission", _asks(act))
         cls.actions = tuple(_bulk(act) for act in cls.acts if act.bulk)  # type: ignore[attr-defined]
 
     def may(self, request: HttpRequest, act: Act) -> bool:
@@ -192,7 +195,7 @@ def _bulk(act: Act) -> Callable[..., HttpResponse]:
 
     run.__name__ = act.name
     run.short_description = f"{act.label} …"  # type: ignore[attr-defined]
-    run.allowed_permissions = (act.name,)  # type: ignore[attr-defined]
+    run.allowed_permissions = (f"act_{act.name}",)  # type: ignore[attr-defined]
     return run
 
 
