@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
 
 from jobs.api.problems import MEDIA_TYPE
@@ -77,6 +77,8 @@ class ApiSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        for status, told in bodies.items():
+            told["description"] = told.get("description") or HTTPStatus(int(status)).phrase
         for status in self._problems():
             bodies.setdefault(str(status), self._problem(status))
         return bodies
@@ -121,14 +123,18 @@ def operation(
 
     also: further statuses of the same shape. filters: False for a list that takes none of the view's filters.
     """
-    examples = [OpenApiExample("Answer", value=answer, response_only=True)] if answer is not None else []
-    answered = OpenApiResponse(response, examples=examples, description=HTTPStatus(status).phrase)
-    sent = [OpenApiExample("Request", value=example, request_only=True)] if example is not None else []
+    statuses = (status, *also)
+    shown = []
+    if example is not None:
+        shown.append(OpenApiExample("Request", value=example, request_only=True))
+    if answer is not None:
+        codes = [str(code) for code in statuses]
+        shown.append(OpenApiExample("Answer", value=answer, response_only=True, status_codes=codes))
     described = extend_schema(
         summary=summary,
         request=request,
-        responses=dict.fromkeys((status, *also), answered),
-        examples=sent,
+        responses=dict.fromkeys(statuses, response),
+        examples=shown,
         parameters=list(parameters),
         filters=filters,
     )
