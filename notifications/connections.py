@@ -47,6 +47,7 @@ class Connection:
         "identity",
         "protocol",
         "size",
+        "told",
         "topics",
     )  # fmt: skip
 
@@ -56,6 +57,8 @@ class Connection:
         self.topics: frozenset[str] = frozenset()
         self.after: Position | None = None
         """Live events up to here were seen already, or will come by replay."""
+        self.told: Position | None = None
+        """The last position that was put into the buffer, so that a silent stream is told when it falls behind."""
         self.closed: str | None = None
         """Why: gone, slow, revoked, replaced, shutdown."""
         self.size = 0
@@ -75,6 +78,7 @@ class Connection:
                 and position.key <= self.after.key
             ):
                 return
+            self.told = position
         elif self.size:
             return  # a figure for somebody who is behind: the next one will do
         self.put(envelope.sse if self.protocol == "sse" else envelope.ws)

@@ -7,6 +7,7 @@ replaces the topics: with `after` set to the last position seen, nothing is lost
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import aclosing
 from typing import Any
 
@@ -25,8 +26,12 @@ from notifications.threads import in_thread
 
 __all__ = ["LiveConsumer"]
 
+log = logging.getLogger(__name__)
+
 LOGIN_REQUIRED, REVOKED = 4401, 4403
-_CODES = {"slow": 1013, "revoked": REVOKED, "shutdown": 1001, "flood": 1008, "unavailable": 1013}
+# Autobahn, under Daphne, lets applications send 1000 and 3000 to 4999 only.
+_CODES = {"revoked": REVOKED, "slow": 4408, "flood": 4429, "shutdown": 4503, "unavailable": 4503}
+_UNEXPECTED = 4500
 
 
 class LiveConsumer:
@@ -83,7 +88,9 @@ class _Session:
         if self._outbound.pending > CHUNK:
             self._outbound.abort()
         else:
-            await send({"type": "websocket.close", "code": _CODES.get(self._connection.closed or "", 1011)})
+            await send(
+                {"type": "websocket.close", "code": _CODES.get(self._connection.closed or "", _UNEXPECTED)}
+            )
 
     async def _read(self, receive: Any) -> None:
         try:
@@ -137,7 +144,8 @@ class _Session:
                 async for frames in stream:
                     for frame in frames:
                         await self._outbound.send(_text(frame), self._connection)
-        except (TimeoutError, DatabaseError):
+        except (TimeoutError, DatabaseError) as problem:
+            log.warning("A subscription ended early (%s).", str(problem).strip())
             self._connection.close("unavailable")
 
     async def _stop_sending(self) -> None:

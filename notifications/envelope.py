@@ -35,6 +35,11 @@ class Envelope:
             separators=(",", ":"),
         )
 
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return len(self._body)
+
     @classmethod
     def of(cls, event: LogEvent) -> Envelope:
         """The envelope of an event of the log."""
@@ -66,6 +71,6 @@ def control(protocol: str, name: str, *, position: Position | None = None, **dat
     return json.dumps({"type": name, **body}, separators=(",", ":")).encode()
 
 
-def ping(position: Position | None) -> bytes:
-    """A sign of life that also moves a silent listener's position on, so that its next resume is short."""
-    return framing.comment("ping", id=None if position is None else str(position))
+def ping() -> bytes:
+    """A sign of life."""
+    return framing.comment("ping")

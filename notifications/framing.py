@@ -14,27 +14,32 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 _UNSAFE = re.compile(r"[\r\n\x00]")
 
 
-def event(*, data: str | None, name: str | None = None, id: str | None = None) -> bytes:  # noqa: A002  # SSE's own word
-    """One event. Without data it only moves the reader's last event id, and no listener is called."""
+def event(*, data: str, name: str | None = None, id: str | None = None) -> bytes:  # noqa: A002  # SSE's own word
+    """One event."""
     lines = []
     if id is not None:
         lines.append(f"id: {_field('id', id)}")
     if name is not None:
         lines.append(f"event: {_field('event', name)}")
-    if data is not None:
-        lines.extend(f"data: {line}" for line in _BREAK.split(data.replace("\x00", "\ufffd")))
-    return _encode(lines)
+    lines.extend(f"data: {line}" for line in _split(data))
+    return _encode([*lines, "", ""])
 
 
-def comment(text: str, *, id: str | None = None) -> bytes:  # noqa: A002  # SSE's own word
-    """A line that readers ignore; keeps the connection open. With an id it also moves the last event id."""
-    lines = [] if id is None else [f"id: {_field('id', id)}"]
-    return _encode([*lines, *(f": {line}" for line in _BREAK.split(text.replace("\x00", "\ufffd")))])
+def comment(text: str) -> bytes:
+    """Lines that readers ignore; keeps the connection open.
+
+    No blank line behind it: that ends an event, and some readers report an empty one.
+    """
+    return _encode([*(f": {line}" for line in _split(text)), ""])
 
 
 def retry(milliseconds: int) -> bytes:
-    """How long the reader waits before it connects again."""
-    return _encode([f"retry: {int(milliseconds)}"])
+    """How long the reader waits before it connects again. Put it in front of an event, for the same reason."""
+    return _encode([f"retry: {int(milliseconds)}", ""])
+
+
+def _split(text: str) -> list[str]:
+    return _BREAK.split(text.replace("\x00", "\ufffd"))
 
 
 def _field(label: str, value: str) -> str:
@@ -44,4 +49,4 @@ def _field(label: str, value: str) -> str:
 
 
 def _encode(lines: list[str]) -> bytes:
-    return ("\n".join(lines) + "\n\n").encode("utf-8", "replace")
+    return "\n".join(lines).encode("utf-8", "replace")

@@ -7,17 +7,22 @@ those who join, under a lock. Crossing into the loop costs one call per batch, w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
-from notifications.connections import Connection, Registry
+from notifications.connections import CHUNK, Connection, Registry
 from notifications.envelope import control
 from notifications.position import Position
 from notifications.tailer import Batch, Tailer
 
 __all__ = ["Hub"]
+
+
+_LOOK_AGAIN = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,14 +95,18 @@ class Hub:
                 connection.offer(envelope)
 
     def _receive(self, batch: Batch, joined: list[_Join]) -> None:
+        if batch.reset:
+            self._reset(batch.position)
         for join in joined:
             self._mark(join, batch.begins)
         self.position = batch.position
-        if batch.reset:
-            for connection in self.registry.connections:
-                connection.after = None
-                connection.put(control(connection.protocol, "reset", position=batch.position))
         self.publish(batch)
+
+    def _reset(self, position: Position) -> None:
+        """Tell those who listen; whoever joins with this batch begins behind it and has nothing to be told."""
+        for connection in self.registry.listeners(self.registry.topics):
+            connection.after = None
+            connection.put(control(connection.protocol, "reset", position=position))
 
     def _mark(self, join: _Join, mark: Position) -> None:
         """Only now can events reach it: earlier ones of this loop were read without its topics, with holes."""
@@ -107,6 +116,12 @@ class Hub:
         self._topics = self.registry.topics
         join.marked.set_result(mark)
         self.on_join(join.connection)
+
+    def _look(self, drained: threading.Event, deadline: float) -> None:
+        if monotonic() >= deadline or all(c.size <= CHUNK for c in self.registry.connections):
+            drained.set()
+        else:
+            self._loop.call_later(_LOOK_AGAIN, self._look, drained, deadline)
 
     # --- in the tailer's thread -------------------------------------------------------------------------------------
     def interest(self) -> frozenset[str]:
@@ -125,3 +140,10 @@ class Hub:
         except RuntimeError:
             return False
         return True
+
+    def settle(self, timeout: float) -> None:
+        """Wait until nobody has more than a chunk waiting, or for the time-out."""
+        drained = threading.Event()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody to wait for
+            self._loop.call_soon_threadsafe(self._look, drained, monotonic() + timeout)
+            drained.wait(2 * timeout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from http import HTTPStatus
@@ -27,6 +28,8 @@ from notifications.subscription import subscribe
 from notifications.threads import in_thread
 
 __all__ = ["StreamApp"]
+
+log = logging.getLogger(__name__)
 
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -116,8 +119,10 @@ async def _pump(stream: AsyncIterator[list[bytes]], outbound: Outbound, connecti
             await outbound.send(_body(*frames), connection)
             if connection.closed is not None:
                 return
-    except DatabaseError:
-        connection.close("unavailable")  # in the middle of a replay: the client comes back with what it has
+    except DatabaseError as problem:
+        # In the middle of a replay: the client comes back with what it has.
+        log.warning("A replay ended early (%s).", str(problem).strip())
+        connection.close("unavailable")
 
 
 async def _watch(receive: Any, hub: Hub, connection: Connection) -> None:

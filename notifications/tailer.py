@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,12 +20,16 @@ from notifications.envelope import Envelope
 from notifications.epoch import LogState, state
 from notifications.listener import Listener
 from notifications.position import Position
-from notifications.reading import read_page
+from notifications.reading import Page, read_page
 
 __all__ = ["Batch", "Tailer", "TailerHub"]
 
 log = logging.getLogger(__name__)
 
+_ALL = 1_000_000_000
+_PART = 131_072
+_SETTLE = 0.1
+"""Seconds that a burst waits for clients to catch up."""
 _LINGER_ROUNDS = 5
 """Rounds without any hub, a poll apart, before the thread gives its connections back."""
 
@@ -51,6 +55,9 @@ class TailerHub(Protocol):
 
     def deliver(self, batch: Batch) -> bool:
         """Hand over; false when the hub's loop is closed."""
+
+    def settle(self, timeout: float) -> None:
+        """Wait until its clients have taken most of what they were offered, or for the time-out."""
 
 
 class Tailer:
@@ -115,11 +122,12 @@ class Tailer:
             page = read_page(cursor, now, place, topics=wanted, limit=_ALL)
             if page.reset:
                 return self._reset(interests, state(cursor))
-            envelopes = tuple(Envelope.of(event) for event in page.events)
-            batch = Batch(begins=place, position=page.position, envelopes=envelopes)
-            self._deliver(interests, batch)
-            self._place = place = page.position
-            handed += len(envelopes)
+            for envelopes, end in _parts(page):
+                self._deliver(interests, Batch(begins=place, position=end, envelopes=envelopes))
+                self._place = place = end
+                handed += len(envelopes)
+                if page.more or end != page.position:
+                    self._settle(interests)
             if not page.more:
                 return handed
 
@@ -133,6 +141,15 @@ class Tailer:
         for hub in hubs:
             if not hub.deliver(batch):
                 self.detach(hub)
+
+    def _settle(self, hubs: Iterable[TailerHub]) -> None:
+        """More is to come at once: give healthy clients the time to take what they have.
+
+        A burst would otherwise overflow the buffers of all of them. Who takes nothing delays it by little, and seldom:
+        its buffer is soon full, and it is closed.
+        """
+        for hub in hubs:
+            hub.settle(_SETTLE)
 
     def _snapshot(self) -> list[TailerHub]:
         with self._guard:
@@ -176,4 +193,15 @@ class Tailer:
             self._connection = None
 
 
-_ALL = 1_000_000_000
+def _parts(page: Page) -> Iterator[tuple[tuple[Envelope, ...], Position]]:
+    """The page in parts of about 128 KB, each with the position behind it. At least one, if an empty one."""
+    part: list[Envelope] = []
+    size = 0
+    for number, event in enumerate(page.events, start=1):
+        envelope = Envelope.of(event)
+        part.append(envelope)
+        size += envelope.size
+        if size >= _PART and number < len(page.events):
+            yield tuple(part), event.position
+            part, size = [], 0
+    yield tuple(part), page.position

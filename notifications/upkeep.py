@@ -14,8 +14,9 @@ from django.utils import timezone
 from notifications import access, bus
 from notifications.conf import event_settings
 from notifications.connections import Connection
-from notifications.envelope import Envelope, ping
+from notifications.envelope import Envelope, control, ping
 from notifications.hub import Hub
+from notifications.position import Position
 from notifications.threads import in_thread
 
 __all__ = ["Upkeep", "run"]
@@ -68,11 +69,17 @@ class Upkeep:
         place = self._hub.position
         for connection in self._hub.registry.connections:
             if connection.protocol == "sse" and connection.ping_due(now, every):
-                # Not for a client that is ahead of this process: its position must not go back.
-                behind = (
-                    connection.after is not None and place is not None and place.key < connection.after.key
-                )
-                connection.put(ping(None if behind or not connection.topics else place))
+                connection.put(ping())
+                self._tell(connection, place)
+
+    def _tell(self, connection: Connection, place: Position | None) -> None:
+        """Move a silent listener's position on, or its next resume would read everybody else's events again."""
+        if place is None or not connection.topics or place == connection.told:
+            return
+        if connection.after is not None and place.key < connection.after.key:
+            return  # the client is ahead of this process: its position must not go back
+        connection.told = place
+        connection.put(control(connection.protocol, "position", position=place))
 
     async def _check(self) -> None:
         held = list(self._hub.registry.connections)

@@ -3,4 +3,4 @@ SELECT count(*) FROM (
     SELECT FROM notifications_event
     WHERE xid >= (SELECT pg_snapshot_xmax(snapshot) FROM notifications_tick WHERE id = %(tick)s)
     LIMIT %(limit)s
-) AS some
+) AS behind

@@ -12,6 +12,7 @@ import pytest
 from notifications import bus, doorbell, pg
 from notifications.log import EventDraft, append
 from notifications.ticker import Ticker
+from tests.notifications.daphne import Daphne, run_daphne
 
 Connect = Callable[..., psycopg.Connection[tuple[Any, ...]]]
 
@@ -52,3 +53,10 @@ def publish(connect: Connect) -> Callable[..., None]:
         append(connection.cursor(), [EventDraft(kind=kind, topics=(topic,), payload=payload)])
 
     return one
+
+
+@pytest.fixture(scope="module")
+def daphne(django_db_setup: None, django_db_blocker: Any) -> Iterator[Daphne]:
+    """One for all live tests of a module; it makes the ticks."""
+    with django_db_blocker.unblock(), run_daphne() as one:
+        yield one
