@@ -46,7 +46,8 @@ def replay(cursor: Cursor, ids: Sequence[int], *, attempts: int, now: datetime |
 
 def close(cursor: Cursor, ids: Sequence[int], target: State, *, reason: str) -> list[Moved]:
     """Cancel waiting jobs or discard dead letters; what waits for them is skipped."""
-    params = {"ids": list(ids), "sources": allowed_from(_MOVE[target]), "target": target.value}
+    held = _hold_waiting(cursor, ids) if target is State.CANCELLED else list(ids)
+    params = {"ids": held, "sources": allowed_from(_MOVE[target]), "target": target.value}
     moved = _moved(rows(cursor, "close", params))
     if not moved:
         return []
@@ -79,7 +80,8 @@ def set_priority(cursor: Cursor, ids: Sequence[int], priority: int) -> list[Move
     """A new priority for jobs that wait: in the row and in the rank that workers read."""
     states = allowed_from("cancel")
     states.remove(State.RUNNING.value)
-    moved = _moved(rows(cursor, "set_priority", {"ids": list(ids), "priority": priority, "states": states}))
+    held = _hold_waiting(cursor, ids)
+    moved = _moved(rows(cursor, "set_priority", {"ids": held, "priority": priority, "states": states}))
     drafts = [
         job_event(
             EventKind.JOB_PRIORITY,
@@ -95,6 +97,18 @@ def set_priority(cursor: Cursor, ids: Sequence[int], priority: int) -> list[Move
     ]
     append(cursor, drafts)
     return moved
+
+
+def _hold_waiting(cursor: Cursor, ids: Sequence[int]) -> list[int]:
+    """Those of the jobs that wait, with the rows they wait in locked.
+
+    Twice, because one that moved from one such row to the next while the first look waited is only seen by another.
+    """
+    held: list[int] = []
+    for _ in range(2):
+        left = sorted(set(ids) - set(held))
+        held += [row[0] for row in rows(cursor, "lock_waiting", {"ids": left})] if left else []
+    return sorted(held)
 
 
 def _moved(found: list[tuple[Any, ...]]) -> list[Moved]:
