@@ -1,7 +1,7 @@
 """The whole suite's ground: a private PostgreSQL for each session, and no silent skips where CI is set.
 
-The server is the embedded one, in a temporary folder, with its durable settings; xdist's workers share their
-controller's and have a database each. It ends with the session, also when that is killed.
+The server is the embedded one, in a temporary folder, with its durable settings; each of xdist's workers has its own,
+because some tests restart it. It ends with the session, also when that is killed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ _PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "ngi
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):  # xdist's workers inherit the folder of their controller
-        os.environ["OPSCHED_DATA"] = tempfile.mkdtemp(prefix="opsched-test-")
-        os.environ.pop("DATABASE_URL", None)
-        os.environ.pop("OPSCHED_ENV", None)
+    if _only_controls(config):
+        return
+    os.environ["OPSCHED_DATA"] = tempfile.mkdtemp(prefix="opsched-test-")
+    os.environ.pop("DATABASE_URL", None)
+    os.environ.pop("OPSCHED_ENV", None)
     layout = _layout()
     # Django has read its settings already; connections have not been made yet.
     settings.DATABASES["default"].update(
@@ -41,12 +42,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if "OPSCHED_DATA" not in os.environ:
+    if _only_controls(config) or "OPSCHED_DATA" not in os.environ:
         return
-    is_controller = not hasattr(config, "workerinput")
-    client.release(_layout(), wait=20.0 if is_controller else 0.0)
-    if is_controller:
-        _delete(_layout().root.parent)
+    client.release(_layout(), wait=20.0)
+    _delete(_layout().root.parent)
+
+
+def _only_controls(config: pytest.Config) -> bool:
+    """Is this xdist's controller, which runs no test itself?"""
+    return bool(config.getoption("numprocesses", None)) and not hasattr(config, "workerinput")
 
 
 def _delete(folder: Path) -> None:
