@@ -139,9 +139,10 @@ class _Greeting:
         )
         return (
             f"\nopsched is ready after {time.monotonic() - self._began:.1f} s.\n\n"
-            f"  admin   {base}/admin/\n"
-            f"  API     {base}/api/docs/\n"
-            f"  health  {base}/readyz\n\n"
+            f"  operations  {base}/admin/operations/\n"
+            f"  admin       {base}/admin/\n"
+            f"  API         {base}/api/docs/\n"
+            f"  health      {base}/readyz\n\n"
             f"{login}\nCtrl-C ends everything.\n\n"
         )
 
