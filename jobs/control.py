@@ -161,17 +161,19 @@ def cancel_workflow(actor: Actor, workflow_id: int, *, reason: str = "") -> Acti
     why = reason or f"workflow cancelled by {actor.name}"
 
     def work(cursor: Any) -> ActionResult:
+        ids = list(
+            Job.objects.filter(workflow_id=workflow_id)
+            .exclude(state__in=FINISHED)
+            .values_list("id", flat=True)
+        )
+        # The workflow's row last, as workers do: they hold their jobs when they come to its counts.
+        moving.hold(cursor, ids)
         workflow = Workflow.objects.select_for_update().filter(pk=workflow_id).first()
         if workflow is None:
             raise NotFound(f"There is no workflow {workflow_id}.")
         if workflow.state not in ("running", "failed"):
             raise ActionRefused(f"The workflow is {workflow.state} and cannot be cancelled.")
         Workflow.objects.filter(pk=workflow_id).update(cancelled_at=transaction_now(cursor))
-        ids = list(
-            Job.objects.filter(workflow_id=workflow_id)
-            .exclude(state__in=FINISHED)
-            .values_list("id", flat=True)
-        )
         closed = moving.close(cursor, ids, State.CANCELLED, reason=why)
         dead = moving.close(
             cursor, [job for job in ids if job not in _of(closed)], State.DISCARDED, reason=why
@@ -269,7 +271,8 @@ def _of(moved: Sequence[Moved]) -> set[int]:
 
 
 def _ids(ids: Iterable[int]) -> list[int]:
-    wanted = sorted(set(ids))
+    # Beyond a bigint the database would refuse the statement, not the id.
+    wanted = sorted({check_integer(one, field="ids", low=-(2**63), high=2**63 - 1) for one in ids})
     if not wanted:
         raise InvalidSubmission("ids", "name at least one job")
     if len(wanted) > MAX_AT_ONCE:

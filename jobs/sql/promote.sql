@@ -3,7 +3,7 @@
 WITH clock AS (
     SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now
 ), due AS MATERIALIZED (
-    SELECT s.job_id FROM jobs_scheduled s, clock
+    SELECT s.job_id, s.state FROM jobs_scheduled s, clock
     WHERE s.job_id = ANY(%(ids)s::bigint[]) AND (s.at <= clock.now OR %(anyway)s)
     ORDER BY s.job_id
     FOR UPDATE OF s SKIP LOCKED
@@ -13,4 +13,4 @@ WITH clock AS (
 UPDATE jobs_job j SET state = 'available', ready_at = clock.now
 FROM due d, clock
 WHERE j.id = d.job_id AND j.state IN ('scheduled', 'retryable')
-RETURNING j.id, j.kind, j.queue, j.workflow_id
+RETURNING j.id, j.kind, j.queue, j.workflow_id, d.state AS before
