@@ -43,7 +43,7 @@ class Person:
 
 def person(name: str = "ada", **more: Any) -> Person:
     """Make a user, log in."""
-    user = get_user_model().objects.create_user(name, password="x", **more)
+    user = get_user_model().objects.create_user(name, **more)
     browser = Client()
     browser.force_login(user)
     key = browser.session.session_key

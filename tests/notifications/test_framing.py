@@ -16,7 +16,7 @@ nasty = st.lists(st.sampled_from(["\r", "\n", "\x00", ":", " ", "a", "é", "\u20
 def _parse(wire: bytes) -> list[tuple[str | None, str | None, str | None]]:
     """The algorithm of the HTML standard, written down from it: (id, event, data) of each dispatched event."""
     text = wire.decode().replace("\r\n", "\n").replace("\r", "\n")
-    events = []
+    events: list[tuple[str | None, str | None, str | None]] = []
     fields: dict[str, str] = {}
     data: list[str] = []
     for line in text.split("\n"):
