@@ -77,8 +77,8 @@ class ApiSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        for status, told in bodies.items():
-            told["description"] = told.get("description") or HTTPStatus(int(status)).phrase
+        for code, told in bodies.items():
+            told["description"] = told.get("description") or HTTPStatus(int(code)).phrase
         for status in self._problems():
             bodies.setdefault(str(status), self._problem(status))
         return bodies

@@ -114,6 +114,14 @@ def test_the_example_kind_is_one_that_every_installation_has() -> None:
         pytest.fail(str(error))
 
 
+def test_strangers_get_neither_the_description_nor_the_page(client: Any, db: None) -> None:
+    refused = client.get("/api/schema/")
+    assert (refused.status_code, refused["WWW-Authenticate"]) == (401, "Token")
+    assert refused["Content-Type"] == "application/problem+json"
+    assert refused.json()["status"] == 401
+    assert client.get("/api/docs/")["Location"] == "/admin/login/?next=/api/docs/"
+
+
 def test_the_page_to_try_it_needs_nothing_from_elsewhere(client: Any, operator: Any) -> None:
     client.force_login(User.objects.get(username="olga"))
     page = client.get("/api/docs/")
