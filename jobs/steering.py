@@ -150,8 +150,9 @@ def _check_schedule(schedule: Schedule) -> Any:
         raise InvalidSubmission("queue", '1 to 100 letters, digits, "_", ".", ":" or "-"')
     if schedule.priority is not None:
         check_integer(schedule.priority, field="priority", low=-100, high=100)
-    if schedule.misfire not in dict(Schedule.MISFIRE):
-        raise InvalidSubmission("misfire", f"must be one of {', '.join(dict(Schedule.MISFIRE))}")
+    policies = [word for word, _ in Schedule.MISFIRE]
+    if schedule.misfire not in policies:
+        raise InvalidSubmission("misfire", f"must be one of {', '.join(policies)}")
     check_seconds(schedule.catch_up_seconds, field="catch_up_seconds", high=_YEAR)
     return schedules.check(
         cron=schedule.cron,
@@ -206,6 +207,7 @@ def _set_schedule_paused(actor: Actor, schedule_id: int, *, paused: bool, reason
 def run_schedule(actor: Actor, schedule_id: int, *, reason: str = "") -> Submitted:
     """Submit the schedule's job once, now, beside its slots. Permissions `jobs.change_schedule`, `jobs.submit_job`."""
     actor.require("jobs.change_schedule")
+    check_text(reason, field="reason", max_length=1000, empty=True)
     schedule = _schedule(schedule_id, lock=False)
     spec = JobSpec(
         kind=schedule.kind, payload=schedule.payload, queue=schedule.queue or None, priority=schedule.priority
@@ -223,6 +225,7 @@ def run_schedule(actor: Actor, schedule_id: int, *, reason: str = "") -> Submitt
 def delete_schedule(actor: Actor, schedule_id: int, *, reason: str = "") -> None:
     """Delete a schedule and the list of its slots; its jobs stay. Permission `jobs.delete_schedule`."""
     actor.require("jobs.delete_schedule")
+    check_text(reason, field="reason", max_length=1000, empty=True)
 
     def work(cursor: Any) -> None:
         schedule = _schedule(schedule_id)

@@ -1,0 +1,389 @@
+"""Operator actions on queues and schedules: permitted, done, recorded, told; and that a pause really holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import PermissionDenied
+
+import jobs
+from jobs import JobSpec, control, steering
+from jobs.control import Actor
+from jobs.database import django_cursor
+from jobs.errors import ActionRefused, InvalidSubmission, JobsError, NotFound, UnknownKind
+from jobs.models import Job, OperatorAction, Queue, Ready, Schedule, Slot
+from jobs.schedules import fill_due
+from tests.jobs.conftest import Bench
+from tests.jobs.ground import consistent, last_action, person, state_of, told
+
+pytestmark = pytest.mark.django_db
+
+ME = Actor(name="me")
+FIELDS: dict[str, Any] = {
+    "name": "nightly",
+    "kind": "test.echo",
+    "payload": {"n": 1},
+    "cron": "30 2 * * *",
+    "timezone": "Europe/Berlin",
+}
+
+
+@pytest.fixture(autouse=True)
+def _tables_agree(db: None) -> Iterator[None]:
+    yield
+    consistent()
+
+
+def schedule(**fields: Any) -> Schedule:
+    return steering.create_schedule(ME, **{**FIELDS, **fields})
+
+
+def queue() -> str:
+    jobs.submit("test.echo")
+    return "test"
+
+
+def paused_queue() -> str:
+    return steering.pause_queue(ME, queue()).name
+
+
+def paused_schedule() -> int:
+    return steering.pause_schedule(ME, schedule().pk).pk
+
+
+# -- what every action has in common -----------------------------------------------------------------------------------
+
+# name: (permissions, make the object, act on it, target type, kind of its own event)
+Case = tuple[tuple[str, ...], Callable[[], Any], Callable[[Actor, Any], Any], str, str]
+ACTIONS: dict[str, Case] = {
+    "pause queue": (
+        ("pause_queue",), queue, lambda a, it: steering.pause_queue(a, it, reason="why"), "queue", "queue.paused"),
+    "resume queue": (
+        ("pause_queue",), paused_queue, lambda a, it: steering.resume_queue(a, it, reason="why"), "queue",
+        "queue.resumed"),
+    "change queue": (
+        ("change_queue",), queue, lambda a, it: steering.change_queue(a, it, description="d", ageing_seconds=5),
+        "queue", "queue.changed"),
+    "create schedule": (
+        ("add_schedule",), lambda: None, lambda a, _: steering.create_schedule(a, **FIELDS), "schedule",
+        "schedule.changed"),
+    "change schedule": (
+        ("change_schedule",), lambda: schedule().pk, lambda a, it: steering.update_schedule(a, it, priority=5),
+        "schedule", "schedule.changed"),
+    "pause schedule": (
+        ("pause_schedule",), lambda: schedule().pk,
+        lambda a, it: steering.pause_schedule(a, it, reason="why"), "schedule", "schedule.changed"),
+    "resume schedule": (
+        ("pause_schedule",), paused_schedule, lambda a, it: steering.resume_schedule(a, it, reason="why"), "schedule",
+        "schedule.changed"),
+    "run schedule": (
+        ("change_schedule", "submit_job"), lambda: schedule().pk,
+        lambda a, it: steering.run_schedule(a, it, reason="why"), "schedule", "job.submitted"),
+    "delete schedule": (
+        ("delete_schedule",), lambda: schedule().pk,
+        lambda a, it: steering.delete_schedule(a, it, reason="why"), "schedule", "schedule.changed"),
+}  # fmt: skip
+ALL = {permission for permissions, *_ in ACTIONS.values() for permission in permissions}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_is_permitted_done_recorded_and_told(name: str) -> None:
+    permissions, make, act, target, kind = ACTIONS[name]
+    user = person("ada", *permissions)
+    thing = make()
+    before = len(told())
+    act(Actor.of(user), thing)
+    entry = last_action()
+    assert (f"{entry.action} {entry.target_type}", entry.actor, entry.actor_name) == (name, user, "ada")
+    assert entry.target_type == target
+    assert entry.target_id == str(thing if thing is not None else Schedule.objects.get().pk)
+    assert entry.before != entry.after
+    assert entry.reason == ("" if "change" in name or "create" in name else "why")
+    fresh = told()[before:]
+    assert kind in [item[0] for item in fresh]
+    (event,) = [item for item in fresh if item[0] == "operator.action"]
+    assert event[1] == ["ops"]
+    assert (event[2]["actor"], event[2]["target_id"]) == ("ada", entry.target_id)
+    assert all("ops" in item[1] for item in fresh if item[0].startswith(("queue.", "schedule.")))
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_without_its_permission_changes_nothing(name: str) -> None:
+    permissions, make, act, _, _ = ACTIONS[name]
+    thing = make()
+    before = (
+        len(told()),
+        OperatorAction.objects.count(),
+        list(Schedule.objects.values()),
+        list(Queue.objects.values()),
+    )
+    for missing in permissions:
+        actor = Actor.of(person(f"eve without {missing}", *(ALL - {missing})))
+        with pytest.raises(PermissionDenied, match=missing):
+            act(actor, thing)
+    assert before == (
+        len(told()), OperatorAction.objects.count(), list(Schedule.objects.values()), list(Queue.objects.values()),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIONS if not name.startswith("create")])
+def test_what_does_not_exist_is_not_found(name: str) -> None:
+    _, _, act, target, _ = ACTIONS[name]
+    with pytest.raises(NotFound):
+        act(ME, "nothing" if target == "queue" else 10**9)
+    assert not OperatorAction.objects.exists()
+
+
+@pytest.mark.parametrize("reason", ["a\x00b", "x" * 1001, "\ud800"])
+@pytest.mark.parametrize("name", ["pause_queue", "pause_schedule", "run_schedule", "delete_schedule"])
+def test_a_reason_that_cannot_be_kept_is_refused(name: str, reason: str) -> None:
+    thing = queue() if "queue" in name else schedule().pk
+    before = OperatorAction.objects.count()
+    with pytest.raises(InvalidSubmission) as caught:
+        getattr(steering, name)(ME, thing, reason=reason)
+    assert caught.value.field == "reason"
+    assert OperatorAction.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    ("act", "make", "word"),
+    [
+        (steering.pause_queue, paused_queue, "already paused"),
+        (steering.resume_queue, queue, "not paused"),
+        (steering.pause_schedule, paused_schedule, "already paused"),
+        (steering.resume_schedule, lambda: schedule().pk, "not paused"),
+    ],
+)
+def test_what_is_so_already_is_refused(act: Any, make: Any, word: str) -> None:
+    thing = make()
+    with pytest.raises(ActionRefused, match=word):
+        act(ME, thing)
+
+
+# -- queues ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pause_stops_claims_and_a_resume_lets_them_go_on(bench: Bench) -> None:
+    """Also for what the worker had in its heap before: the claim itself asks for the pause."""
+    first = jobs.submit("test.echo")
+    bench.scheduler._window.poll(bench.connection.cursor())
+    assert len(bench.scheduler._window) == 1
+    steering.pause_queue(ME, "test")
+    second = jobs.submit("test.echo")
+    assert bench.scheduler.tick().claimed == 0
+    for _ in range(3):
+        assert bench.round().claimed == 0
+    assert [state_of(one.id) for one in (first, second)] == ["available", "available"]
+    steering.resume_queue(ME, "test")
+    bench.until(first.id, "completed")
+    bench.until(second.id, "completed")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_new_priority_changes_the_order_of_starts(bench: Bench) -> None:
+    bench.close()
+    placed = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo")] * 4)]
+    one = Bench(concurrency=1)
+    try:
+        one.scheduler._window.poll(one.connection.cursor())
+        control.set_priority(ME, [placed[3]], 50)
+        control.set_priority(ME, [placed[0]], -50)
+        for job_id in placed:
+            one.until(job_id, "completed")
+        started = list(Job.objects.order_by("started_at").values_list("pk", flat=True))
+    finally:
+        one.close()
+    assert started == [placed[3], placed[1], placed[2], placed[0]]
+
+
+def test_another_ageing_ranks_what_waits_anew() -> None:
+    """An hour of waiting is worth 60 steps of priority at 60 s a step, and less than one at a day a step."""
+    old, new = jobs.submit("test.echo").id, jobs.submit("test.echo", priority=10).id
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    Job.objects.filter(pk=old).update(ready_at=hour_ago)
+    steering.change_queue(ME, "test", description="", ageing_seconds=61)
+    order = Ready.objects.order_by("rank").values_list("job", flat=True)
+    assert list(order.all()) == [old, new]
+    steering.change_queue(ME, "test", description="", ageing_seconds=86400)
+    assert list(order.all()) == [new, old]
+    steering.change_queue(ME, "test", description="", ageing_seconds=None)
+    assert list(order.all()) == [new, old]
+    steering.change_queue(ME, "test", description="", ageing_seconds=60)
+    assert list(order.all()) == [old, new]
+    assert last_action().before["ageing_seconds"] is None
+
+
+def test_without_ageing_priority_is_strict() -> None:
+    queue()
+    steering.change_queue(ME, "test", description="", ageing_seconds=None)
+    Job.objects.update(ready_at=datetime(1990, 1, 1, tzinfo=UTC))
+    steering.change_queue(ME, "test", description="", ageing_seconds=60)
+    steering.change_queue(ME, "test", description="", ageing_seconds=None)
+    better = jobs.submit("test.echo", priority=1).id
+    assert Ready.objects.earliest("rank").pk == better
+
+
+def test_ranks_stay_within_a_bigint_at_the_widest_settings() -> None:
+    for priority in (-100, 100):
+        jobs.submit("test.echo", priority=priority)
+    for ageing in (None, 31_536_000.0, 1.0):
+        steering.change_queue(ME, "test", description="", ageing_seconds=ageing)
+        high, low = Ready.objects.order_by("rank").values_list("job__priority", flat=True)
+        assert (high, low) == (100, -100)
+
+
+@pytest.mark.parametrize("ageing", [0, -1, float("nan"), float("inf"), 31_536_001.0, "60", True])
+def test_an_ageing_out_of_range_is_refused(ageing: Any) -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        steering.change_queue(ME, queue(), description="", ageing_seconds=ageing)
+    assert caught.value.field == "ageing_seconds"
+
+
+# -- schedules ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        ({"cron": "61 * * * *"}, "cron", "61"),
+        ({"cron": "* * * *"}, "cron", ""),
+        ({"cron": ""}, "cron", "empty"),
+        ({"cron": None}, "cron", "text"),
+        ({"cron": "0 0 30 2 *"}, "cron", "never fires"),
+        ({"cron": "* " * 300}, "cron", ""),
+        ({"timezone": "Europe/Berln"}, "timezone", "Europe/Berlin"),
+        ({"timezone": "../../etc/passwd"}, "timezone", ""),
+        ({"kind": "test.ecko"}, "kind", 'Did you mean "test.echo"'),
+        ({"kind": None}, "kind", ""),
+        ({"kind": "test.sized", "payload": {"size": "big"}}, "payload.size", ""),
+        ({"payload": [1]}, "payload", "object"),
+        ({"payload": {"a": "\x00"}}, "payload", "NUL"),
+        ({"queue": "a b"}, "queue", ""),
+        ({"priority": 101}, "priority", "101"),
+        ({"misfire": "never"}, "misfire", "latest, all, skip"),
+        ({"misfire": ["latest"]}, "misfire", "latest, all, skip"),
+        ({"catch_up_seconds": -1}, "catch_up_seconds", ""),
+        ({"catch_up_seconds": float("nan")}, "catch_up_seconds", ""),
+        ({"name": ""}, "name", "empty"),
+        ({"name": "x" * 201}, "name", "200"),
+        ({"name": "a\x00"}, "name", ""),
+        ({"next_slot_at": None}, "next_slot_at", "no such field"),
+    ],
+)
+def test_a_schedule_that_could_not_run_is_refused_by_field(
+    fields: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(InvalidSubmission) as caught:
+        schedule(**fields)
+    assert caught.value.field == field
+    assert words in str(caught.value)
+    made = schedule(name="sound")
+    with pytest.raises(InvalidSubmission) as caught:
+        steering.update_schedule(ME, made.pk, **fields)
+    assert caught.value.field == field
+    assert Schedule.objects.count() == 1
+    assert OperatorAction.objects.count() == 1
+
+
+def test_an_unknown_kind_has_a_suggestion() -> None:
+    with pytest.raises(UnknownKind) as caught:
+        schedule(kind="test.ecko")
+    assert caught.value.suggestion == "test.echo"
+
+
+def test_a_name_is_taken_once() -> None:
+    made = schedule()
+    with pytest.raises(InvalidSubmission, match='there is a schedule "nightly" already'):
+        schedule()
+    other = schedule(name="other")
+    with pytest.raises(InvalidSubmission, match="already"):
+        steering.update_schedule(ME, other.pk, name="nightly")
+    steering.update_schedule(ME, made.pk, name="nightly", priority=3)  # its own name is no conflict
+
+
+def test_a_schedule_knows_its_next_slot_from_the_beginning() -> None:
+    made = schedule()
+    assert made.next_slot_at is not None
+    assert made.next_slot_at > datetime.now(UTC)
+    assert made.next_slot_at.minute == 30
+    steering.update_schedule(ME, made.pk, cron="15 * * * *", timezone="UTC")
+    later = Schedule.objects.get(pk=made.pk).next_slot_at
+    assert later is not None
+    assert later.minute == 15
+    assert timedelta() < later - datetime.now(UTC) <= timedelta(hours=1)
+    assert last_action().before["cron"] == "30 2 * * *"
+    assert last_action().after["cron"] == "15 * * * *"
+
+
+def test_running_a_schedule_now_is_beside_its_slots() -> None:
+    made = schedule(queue="slow", priority=4)
+    submitted = steering.run_schedule(ME, made.pk)
+    job = Job.objects.get(pk=submitted.id)
+    assert (job.kind, job.payload, job.queue, job.priority) == ("test.echo", {"n": 1}, "slow", 4)
+    assert last_action().after == {"job": job.pk}
+    assert not Slot.objects.exists()
+    assert Schedule.objects.get(pk=made.pk).next_slot_at == made.next_slot_at
+
+
+def test_running_a_schedule_whose_kind_is_gone_is_refused() -> None:
+    made = schedule()
+    Schedule.objects.update(kind="gone.kind")
+    with pytest.raises(JobsError):
+        steering.run_schedule(ME, made.pk)
+    assert not Job.objects.exists()
+
+
+def test_slots_of_a_pause_are_not_filled_afterwards() -> None:
+    made = schedule(cron="* * * * *", misfire="all")
+    steering.pause_schedule(ME, made.pk)
+    Schedule.objects.update(next_slot_at=datetime.now(UTC) - timedelta(minutes=30))
+    with django_cursor() as cursor:
+        assert fill_due(cursor) == 0
+    resumed = steering.resume_schedule(ME, made.pk)
+    assert resumed.next_slot_at is not None
+    assert resumed.next_slot_at > datetime.now(UTC)
+    with django_cursor() as cursor:
+        assert fill_due(cursor) == 0
+    assert not Slot.objects.exists()
+
+
+def test_deleting_a_schedule_leaves_its_jobs() -> None:
+    made = schedule(cron="* * * * *")
+    Schedule.objects.update(next_slot_at=datetime.now(UTC) - timedelta(seconds=70))
+    with django_cursor() as cursor:
+        assert fill_due(cursor) == 1
+    steering.delete_schedule(ME, made.pk)
+    assert not Slot.objects.exists()
+    assert Job.objects.count() == 1
+    assert last_action().before["name"] == "nightly"
+    assert last_action().target_id == str(made.pk)
+
+
+# -- submission as an actor --------------------------------------------------------------------------------------------
+
+
+def test_submitting_as_an_actor_needs_the_permission_and_is_remembered() -> None:
+    specs = [JobSpec(kind="test.echo", key="a")]
+    eve = Actor.of(person("eve", "cancel_job"))
+    with pytest.raises(PermissionDenied):
+        steering.submit(eve, specs)
+    with pytest.raises(PermissionDenied):
+        steering.submit_workflow(eve, "w", specs)
+    assert not Job.objects.exists()
+    ada = person("ada", "submit_job")
+    steering.submit(Actor.of(ada), specs)
+    workflow, placed = steering.submit_workflow(Actor.of(ada), "w", specs)
+    assert {job.created_by_id for job in Job.objects.all()} == {ada.pk}
+    assert Job.objects.get(pk=placed[0].id).workflow_id == workflow
+
+
+def test_errors_name_the_item_where_it_was_in_a_list() -> None:
+    bad = [JobSpec(kind="test.echo", priority=200)]
+    for named, field in ((None, "priority"), (True, "jobs[0].priority"), (False, "priority")):
+        with pytest.raises(InvalidSubmission) as caught:
+            steering.submit(ME, bad, name_items=named)
+        assert caught.value.field == field
