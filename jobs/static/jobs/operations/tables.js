@@ -104,20 +104,25 @@ export function running(table, links) {
 }
 
 export function dead(table, links) {
+  const clipped = (label, classes, words) => ({
+    label,
+    class: `ops-clip ${classes}`,
+    draw: (cell, letter) => {
+      say(cell, words(letter));
+      cell.title = words(letter);
+    },
+  });
   return new Table(table, {
     key: (letter) => letter.id,
     columns: [
-      { label: "Job", class: "ops-id", draw: (cell, letter) => link(cell, links.dead.replace("{id}", letter.id), `#${letter.id}`) },
-      { label: "Kind", class: "ops-wide", draw: (cell, letter) => say(cell, letter.kind) },
       {
-        label: "Error",
-        class: "ops-error",
-        draw: (cell, letter) => {
-          say(cell, letter.error);
-          cell.title = letter.error;
-        },
+        label: "Job",
+        class: "ops-id",
+        draw: (cell, letter) => link(cell, links.dead.replace("{id}", letter.id), `#${letter.id}`),
       },
-      { label: "Died", class: NUMBER, draw: (cell, letter) => say(cell, moment(letter.died_at)) },
+      clipped("Kind", "", (letter) => letter.kind),
+      clipped("Error", "ops-error", (letter) => letter.error),
+      number("Died", (letter) => moment(letter.died_at)),
     ],
   });
 }
