@@ -62,6 +62,12 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's would look for the object before it asks for the permission, with whatever text came."""
+        raise PermissionDenied
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only our filters. Django would let any column be searched by any lookup, such as a pattern over payloads."""
         return lookup in {getattr(spec, "parameter_name", None) for spec in self.list_filter}

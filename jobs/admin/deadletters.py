@@ -75,7 +75,6 @@ class DeadLetterAdmin(SteeredAdmin):
     keyset = (Column(name="died_at", read=moment), Column(name="pk", read=integer, descending=False))
     list_display = ("number", "error", "kind", "queue", "attempts", "died", "same")
     list_filter = (KindFilter, QueueFilter, ErrorFilter, FingerprintFilter)
-    list_per_page = 100
     list_disable_select_all = False
     search_fields = ("job_id",)
     search_help_text = "Number of the job, or beginning of its kind"

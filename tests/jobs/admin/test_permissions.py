@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
@@ -102,7 +101,7 @@ def bodies(page: Page, world: World) -> list[dict[str, Any]]:
     return [whole, *(chosen if page.acts else [])]
 
 
-def call_everything(client: Client, world: World) -> list[tuple[Page, str, HttpResponse]]:
+def call_everything(client: Client, world: World) -> list[tuple[Page, str, Any]]:
     """GET and POST every address, the one that logs out last."""
     answers = []
     for page in sorted(pages(world), key=lambda page: page.name == "logout"):

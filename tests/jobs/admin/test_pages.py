@@ -1,0 +1,319 @@
+"""Pages of objects, and the forms that submit jobs and keep schedules and queues."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+import jobs
+from jobs import display
+from jobs.admin import graph
+from jobs.models import Job, LogLine, Progress, Queue, Schedule, Slot, WorkerProcess
+from tests.jobs.admin.world import KIND, World, schedule_fields, snapshot
+
+BAD = ("0", "-1", "x", "9" * 60, "1e3", "%00", "%EF%BC%91", "..", "a b", "1;", "<b>")
+
+
+@pytest.mark.parametrize(
+    "model", ["job", "deadletter", "workflow", "schedule", "queue", "workerprocess", "operatoraction"]
+)
+def test_an_unknown_object_leads_back_to_its_list(model: str, world: World, as_operator: Client) -> None:
+    for key in BAD:
+        for page in ("change", "history", "delete"):
+            answer = as_operator.get(f"/admin/jobs/{model}/{key}/{page}/", follow=True)
+            assert answer.status_code in (200, 403, 404), (model, key, page)
+    for page in ("job/99999999/live", "workflow/99999999/live"):
+        assert as_operator.get(f"/admin/jobs/{page}/").status_code == 404
+    for page in ("schedule/99999999/edit", "queue/nothing/edit"):
+        assert as_operator.get(f"/admin/jobs/{page}/").status_code == 302
+
+
+def test_the_page_of_a_job_shows_attempts_errors_payload_and_log_escaped(
+    world: World, as_operator: Client
+) -> None:
+    page = as_operator.get(f"/admin/jobs/job/{world.dead}/change/").content.decode()
+    for text in ("ValueError", "no number", "Traceback &lt;b&gt;here", "&lt;script&gt;alert(1)"):
+        assert text in page
+    assert "<script>alert(1)" not in page
+    log = as_operator.get(f"/admin/jobs/job/{world.available}/change/").content.decode()
+    assert "&lt;i&gt;a line&lt;/i&gt;" in log
+
+
+def test_the_page_shows_the_newest_thousand_lines_oldest_first(world: World, as_operator: Client) -> None:
+    now = timezone.now()
+    LogLine.objects.bulk_create(
+        [LogLine(job_id=world.available, attempt=1, at=now, line=f"line {number}") for number in range(1100)]
+    )
+    lines = as_operator.get(f"/admin/jobs/job/{world.available}/change/").context["lines"]
+    assert [lines[0].line, lines[-1].line, len(lines)] == ["line 100", "line 1099", 1000]
+
+
+def test_a_running_job_shows_its_attempt_and_progress(world: World, as_operator: Client) -> None:
+    Job.objects.filter(pk=world.available).update(
+        state="running", attempt=1, worker_id=world.worker, started_at=timezone.now()
+    )
+    Progress.objects.create(job_id=world.available, attempt=1, fraction=0.42, note="half way")
+    answer = as_operator.get(f"/admin/jobs/job/{world.available}/live/")
+    assert [(entry.number, entry.outcome, entry.worker) for entry in answer.context["tries"]] == [
+        (1, "running", "w")
+    ]
+    assert b'aria-valuenow="42"' in answer.content
+    assert b"<html" not in answer.content
+
+
+def test_large_values_are_shown_in_part(world: World, as_operator: Client) -> None:
+    job = jobs.submit(KIND, {"text": "x" * 200_000}).id
+    page = as_operator.get(f"/admin/jobs/job/{job}/change/").content
+    assert b"more characters are in the API" in page
+    assert len(page) < 100_000
+
+
+def test_neighbours_are_linked(world: World, as_operator: Client) -> None:
+    middle = Job.objects.get(task="b")
+    context = as_operator.get(f"/admin/jobs/job/{middle.pk}/change/").context
+    assert [job["task"] for job in context["parents"]["jobs"]] == ["a"]
+    assert [job["task"] for job in context["children"]["jobs"]] == ["c"]
+    assert context["why"] == "It waits for 1 of its parents to complete."
+
+
+def test_why_a_job_is_not_taken_is_said(world: World, as_operator: Client) -> None:
+    def why(job: int) -> str:
+        return str(as_operator.get(f"/admin/jobs/job/{job}/change/").context["why"])
+
+    assert why(world.available) == "A worker will take it when it is its turn."
+    Job.objects.filter(pk=world.available).update(kind="nobody.knows")
+    assert "knows the kind nobody.knows" in why(world.available)
+
+
+def test_the_page_of_a_workflow_draws_its_graph(world: World, as_operator: Client) -> None:
+    answer = as_operator.get(f"/admin/jobs/workflow/{world.workflow}/change/")
+    assert [[task.key for task in level] for level in answer.context["levels"]] == [["a"], ["b"], ["c"]]
+    assert answer.content.count(b'<rect class="jb-node') == 3
+    assert answer.content.count(b'<path class="jb-edge"') == 3
+
+
+def test_a_large_workflow_is_listed_in_part_and_not_drawn(
+    as_operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "MAX_LISTED", 5)
+    monkeypatch.setattr(graph, "MAX_DRAWN", 4)
+    specs = [jobs.JobSpec(kind=KIND, key=str(i), parents=[str(i - 1)] if i else []) for i in range(7)]
+    workflow, _ = jobs.submit_workflow("chain", specs)
+    answer = as_operator.get(f"/admin/jobs/workflow/{workflow}/change/")
+    assert answer.context["drawing"] is None
+    assert "The first 5 of 7" in answer.content.decode()
+
+
+def test_edges_over_several_layers_bend_around_the_boxes_between() -> None:
+    tasks = [
+        graph.Task(id=1, key="a", kind=KIND, state="completed", parents=()),
+        graph.Task(id=2, key="b", kind=KIND, state="running", parents=(1,)),
+        graph.Task(id=3, key="c" * 40, kind=KIND, state="blocked", parents=(1, 2)),
+    ]
+    drawing = graph.draw(tasks)
+    assert drawing is not None
+    (_, x, y, _) = drawing.boxes[1]
+    longest = max(drawing.lines, key=len)
+    passing = [int(part.split()[0]) for part in longest.split("L")[1:]]
+    assert passing
+    assert not any(x <= place <= x + drawing.box_width for place in passing), (x, y, longest)
+    assert drawing.boxes[2][3] == "c" * 16 + "…"
+
+
+# -- submit ------------------------------------------------------------------------------------------------------------
+
+
+def submit(client: Client, **fields: Any) -> Any:
+    whole = {
+        "kind": KIND,
+        "payload": "{}",
+        "queue": "",
+        "priority": "",
+        "scheduled_at": "",
+        "timezone": "UTC",
+    }
+    return client.post("/admin/jobs/job/submit/", whole | {"max_attempts": "", "timeout": ""} | fields)
+
+
+def test_a_job_is_submitted_with_everything_the_form_has(world: World, as_operator: Client) -> None:
+    at = datetime(2030, 7, 1, 12, 0)  # noqa: DTZ001  # what is typed has no zone
+    answer = submit(
+        as_operator,
+        payload='{"to": "me"}',
+        queue="slow",
+        priority="-5",
+        scheduled_at=at.isoformat(),
+        timezone="Europe/Berlin",
+        max_attempts="9",
+        timeout="2.5",
+    )
+    job = Job.objects.latest("pk")
+    assert answer["Location"] == f"/admin/jobs/job/{job.pk}/change/"
+    assert (job.payload, job.queue, job.priority, job.max_attempts) == ({"to": "me"}, "slow", -5, 9)
+    assert job.scheduled_at == datetime(2030, 7, 1, 10, 0, tzinfo=UTC)
+    assert job.options == {"timeout": 2.5}
+    assert job.created_by is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", ""),
+        ("kind", "admintest.wrok"),
+        ("kind", "a\x00b"),
+        ("payload", "{"),
+        ("payload", "[1]"),
+        ("payload", '{"a": NaN}'),
+        ("payload", '{"a": "\\u0000"}'),
+        ("payload", '{"a": "\\ud800"}'),
+        ("payload", '{"a":' * 40 + "1" + "}" * 40),
+        ("payload", '{"a":' * 100_000 + "1" + "}" * 100_000),
+        ("payload", '{"a": "' + "x" * 300_000 + '"}'),
+        ("payload", '{"a": ' + "9" * 5000 + "}"),
+        ("queue", "no spaces"),
+        ("priority", "101"),
+        ("priority", "9" * 30),
+        ("scheduled_at", "tomorrow"),
+        ("scheduled_at", "2030-01-01T10:00+01:00"),
+        ("scheduled_at", "0001-01-01T00:00"),
+        ("scheduled_at", "9999-12-31T23:59"),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../../etc/passwd"),
+        ("timezone", ""),
+        ("max_attempts", "0"),
+        ("timeout", "nan"),
+        ("timeout", "-1"),
+        ("timeout", "1e999"),
+    ],
+)
+def test_what_cannot_be_a_job_is_refused_on_its_field(
+    field: str, value: str, world: World, as_operator: Client
+) -> None:
+    before = snapshot()
+    answer = submit(as_operator, **{field: value})
+    assert answer.status_code == 200
+    assert list(answer.context["form"].errors) == [field]
+    assert snapshot() == before
+
+
+def test_a_time_that_the_clocks_skip_is_refused(world: World, as_operator: Client) -> None:
+    answer = submit(as_operator, scheduled_at="2030-03-31T02:30", timezone="Europe/Berlin")
+    assert "the clocks skip it" in str(answer.context["form"].errors["scheduled_at"])
+
+
+def test_an_unknown_kind_gets_the_nearest_name(world: World, as_operator: Client) -> None:
+    assert KIND in str(submit(as_operator, kind="admintest.wrok").context["form"].errors["kind"])
+
+
+def test_a_body_of_ten_megabytes_is_refused(world: World, as_operator: Client) -> None:
+    assert submit(as_operator, payload="x" * 10_000_000).status_code in (400, 413)
+
+
+# -- schedules and queues ----------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_is_made_and_changed(world: World, as_operator: Client) -> None:
+    answer = as_operator.post("/admin/jobs/schedule/new/", schedule_fields(payload='{"a": 1}'))
+    row = Schedule.objects.get(name="daily")
+    assert answer["Location"] == f"/admin/jobs/schedule/{row.pk}/change/"
+    assert (row.payload, row.priority, row.catch_up_seconds) == ({"a": 1}, None, 3600)
+    edit = f"/admin/jobs/schedule/{row.pk}/edit/"
+    start = as_operator.get(edit).context["form"]
+    body = {name: start[name].value() if start[name].value() is not None else "" for name in start.fields}
+    as_operator.post(edit, body | {"cron": "0 5 * * *"})
+    row.refresh_from_db()
+    assert (row.cron, row.payload, row.name) == ("0 5 * * *", {"a": 1}, "daily")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""),
+        ("name", "hourly"),
+        ("name", "a\x00"),
+        ("kind", "nothing.like.it"),
+        ("cron", "0 0 30 2 *"),
+        ("cron", "* * * *"),
+        ("cron", "9" * 200),
+        ("timezone", "Berlin"),
+        ("payload", "[]"),
+        ("queue", "a b"),
+        ("priority", "1000"),
+        ("misfire", "explode"),
+        ("catch_up_seconds", "nan"),
+        ("catch_up_seconds", "-1"),
+    ],
+)
+def test_what_cannot_be_a_schedule_is_refused_on_its_field(
+    field: str, value: str, world: World, as_operator: Client
+) -> None:
+    before = snapshot()
+    answer = as_operator.post("/admin/jobs/schedule/new/", schedule_fields(**{field: value}))
+    assert answer.status_code == 200
+    assert list(answer.context["form"].errors) == [field]
+    assert snapshot() == before
+
+
+def test_the_preview_shows_slots_in_the_zone_and_in_utc(world: World, as_operator: Client) -> None:
+    answer = as_operator.get(
+        "/admin/jobs/schedule/preview/", {"cron": "30 2 * * *", "timezone": "Asia/Kolkata"}
+    )
+    slots = answer.context["preview"].slots
+    assert [(utc.hour, local.hour, local.minute) for utc, local in slots] == [(21, 2, 30)] * 5
+    for cron, zone in (
+        ("", ""),
+        ("0 0 30 2 *", "UTC"),
+        ("* * * * *", "Nowhere"),
+        ("\x00", "\x00"),
+        ("9" * 9999, "UTC"),
+    ):
+        wrong = as_operator.get("/admin/jobs/schedule/preview/", {"cron": cron, "timezone": zone})
+        assert wrong.status_code == 200
+        assert wrong.context["preview"].problem
+
+
+def test_the_page_of_a_schedule_links_the_jobs_of_its_slots(world: World, as_operator: Client) -> None:
+    at = timezone.now() - timedelta(hours=1)
+    Slot.objects.create(schedule_id=world.schedule, at=at, job_id=world.available)
+    Slot.objects.create(schedule_id=world.schedule, at=at - timedelta(hours=1), job_id=10**12)
+    page = as_operator.get(f"/admin/jobs/schedule/{world.schedule}/change/").content.decode()
+    assert f"/admin/jobs/job/{world.available}/change/" in page
+    assert "no longer kept" in page
+
+
+def test_a_queue_is_changed_and_bad_values_are_refused(world: World, as_operator: Client) -> None:
+    url = f"/admin/jobs/queue/{world.queue}/edit/"
+    for ageing in ("0", "-1", "nan", "1e99", "x"):
+        answer = as_operator.post(url, {"description": "d", "ageing_seconds": ageing})
+        assert list(answer.context["form"].errors) == ["ageing_seconds"]
+    as_operator.post(url, {"description": "letters", "ageing_seconds": ""})
+    row = Queue.objects.get(pk=world.queue)
+    assert (row.description, row.ageing_seconds) == ("letters", None)
+
+
+def test_a_worker_without_heartbeat_is_called_silent(world: World, as_operator: Client) -> None:
+    WorkerProcess.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    answer = as_operator.get(f"/admin/jobs/workerprocess/{world.worker}/change/")
+    assert answer.context["state"] == "silent"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0004, "0 ms"),
+        (0.35, "350 ms"),
+        (4.21, "4.2 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (7500, "2 h 5 min"),
+        (3600.4, "1 h"),
+        (90_061, "1 d 1 h"),
+        (-3, "0 ms"),
+    ],
+)
+def test_lengths_of_time_are_spoken_in_two_units(seconds: float, text: str) -> None:
+    assert display.spoken(seconds) == text
