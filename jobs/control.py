@@ -84,6 +84,7 @@ def cancel(actor: Actor, ids: Iterable[int], *, reason: str = "") -> ActionResul
     wanted, reason = _ids(ids), _reason(reason)
 
     def work(cursor: Any) -> ActionResult:
+        moving.hold_running(cursor, wanted)
         closed = moving.close(cursor, wanted, State.CANCELLED, reason=reason or f"cancelled by {actor.name}")
         left = [job for job in wanted if job not in _of(closed)]
         asked = (
@@ -167,6 +168,7 @@ def cancel_workflow(actor: Actor, workflow_id: int, *, reason: str = "") -> Acti
             .values_list("id", flat=True)
         )
         # The workflow's row last, as workers do: they hold their jobs when they come to its counts.
+        moving.hold_running(cursor, ids)
         moving.hold(cursor, ids)
         workflow = Workflow.objects.select_for_update().filter(pk=workflow_id).first()
         if workflow is None:

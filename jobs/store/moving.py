@@ -16,7 +16,7 @@ from jobs.store.values import Moved
 from jobs.store.workflows import move_counts, skip_descendants
 from notifications.log import append, append_encoded
 
-__all__ = ["close", "promote", "replay", "request_cancel", "set_priority"]
+__all__ = ["close", "hold", "hold_running", "promote", "replay", "request_cancel", "set_priority"]
 
 _EVENTS_PER_ROW = 500
 _CLOSED = {State.CANCELLED: EventKind.JOB_CANCELLED, State.DISCARDED: EventKind.JOB_DISCARDED}
@@ -46,8 +46,8 @@ def replay(cursor: Cursor, ids: Sequence[int], *, attempts: int, now: datetime |
 
 def close(cursor: Cursor, ids: Sequence[int], target: State, *, reason: str) -> list[Moved]:
     """Cancel waiting jobs or discard dead letters; what waits for them is skipped."""
-    held = _hold_waiting(cursor, ids) if target is State.CANCELLED else list(ids)
-    params = {"ids": held, "sources": allowed_from(_MOVE[target]), "target": target.value}
+    wanted = hold(cursor, ids) if target is State.CANCELLED else list(ids)
+    params = {"ids": wanted, "sources": allowed_from(_MOVE[target]), "target": target.value}
     moved = _moved(rows(cursor, "close", params))
     if not moved:
         return []
@@ -80,7 +80,7 @@ def set_priority(cursor: Cursor, ids: Sequence[int], priority: int) -> list[Move
     """A new priority for jobs that wait: in the row and in the rank that workers read."""
     states = allowed_from("cancel")
     states.remove(State.RUNNING.value)
-    held = _hold_waiting(cursor, ids)
+    held = hold(cursor, ids)
     moved = _moved(rows(cursor, "set_priority", {"ids": held, "priority": priority, "states": states}))
     drafts = [
         job_event(
@@ -99,7 +99,7 @@ def set_priority(cursor: Cursor, ids: Sequence[int], priority: int) -> list[Move
     return moved
 
 
-def _hold_waiting(cursor: Cursor, ids: Sequence[int]) -> list[int]:
+def hold(cursor: Cursor, ids: Sequence[int]) -> list[int]:
     """Those of the jobs that wait, with the rows they wait in locked.
 
     Twice, because one that moved from one such row to the next while the first look waited is only seen by another.
@@ -109,6 +109,11 @@ def _hold_waiting(cursor: Cursor, ids: Sequence[int]) -> list[int]:
         left = sorted(set(ids) - set(held))
         held += [row[0] for row in rows(cursor, "lock_waiting", {"ids": left})] if left else []
     return sorted(held)
+
+
+def hold_running(cursor: Cursor, ids: Sequence[int]) -> None:
+    """Lock those of the jobs that run: first of all, if a move will come to them after their children or workflow."""
+    rows(cursor, "lock_running", {"ids": sorted(ids)})
 
 
 def _moved(found: list[tuple[Any, ...]]) -> list[Moved]:

@@ -5,4 +5,4 @@ from __future__ import annotations
 from opsched.settings import *  # noqa: F403 - a settings module is the names of another one, changed
 from opsched.settings import OPSCHED as _OPSCHED
 
-OPSCHED = {**_OPSCHED, "DRAIN_SECONDS": 0.5}
+OPSCHED: dict[str, object] = {**_OPSCHED, "DRAIN_SECONDS": 0.5}

@@ -1,0 +1,154 @@
+"""Operators who press the same button, and workers who end a job just then."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from jobs import control
+from jobs.control import ActionResult, Actor
+from jobs.models import DeadLetter, Job, OperatorAction, Workflow
+from jobs.states import State
+from jobs.store import moving
+from jobs.store.values import Transition
+from jobs.submit import JobSpec, submit_workflow
+from tests.races.harness import KIND, Hand, dead, submit_some, together
+from tests.support_consistency import assert_consistent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Hands = Callable[..., Hand]
+
+
+def acting(action: Callable[[], ActionResult]) -> ActionResult:
+    """An action in a thread of its own gives Django's connection back."""
+    try:
+        return action()
+    finally:
+        connection.close()
+
+
+def events(kind: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM notifications_event, json_array_elements(items) AS item WHERE item ->> 0 = %s",
+            [kind],
+        )
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def test_ten_operators_replay_a_dead_letter_once(hand: Hands) -> None:
+    ids = submit_some(5)
+    one = hand()
+    one.end(*(dead(job) for job in one.claim(ids)))
+    names = [f"operator {number}" for number in range(10)]
+    results = together(
+        *(
+            lambda name=name: acting(lambda: control.replay(Actor(name=name), ids, reason="mended"))
+            for name in names
+        )
+    )
+    assert Counter(job for result in results for job in result.done) == dict.fromkeys(ids, 1)
+    assert Counter(refusal.id for result in results for refusal in result.refused) == dict.fromkeys(ids, 9)
+    assert OperatorAction.objects.filter(action="replay").count() == 5
+    assert events("job.replayed") == 5
+    assert not DeadLetter.objects.exists()
+    assert set(Job.objects.values_list("state", "max_attempts")) == {("available", 5)}
+    assert_consistent(connection.cursor())
+
+
+def test_replay_and_discard_at_once_leave_one_winner(hand: Hands) -> None:
+    ids = submit_some(20)
+    one = hand()
+    one.end(*(dead(job) for job in one.claim(ids)))
+    replayed, discarded = together(
+        lambda: acting(lambda: control.replay(Actor(name="a"), ids, reason="mended")),
+        lambda: acting(lambda: control.discard(Actor(name="b"), ids, reason="pointless")),
+    )
+    assert sorted(replayed.done + discarded.done) == ids
+    assert_consistent(connection.cursor())
+
+
+def test_cancel_while_a_worker_completes_ends_each_job_one_way(hand: Hands) -> None:
+    ids = submit_some(100)
+    one = hand()
+    jobs = one.claim(ids[:50])
+
+    def complete() -> list[int]:
+        return [job for part in range(0, 50, 10) for job in one.complete(*jobs[part : part + 10]).recorded]
+
+    recorded, cancelled = together(complete, lambda: [*acting(lambda: control.cancel(Actor(), ids)).done, 0])
+    assert recorded == ids[:50]
+    assert set(cancelled) == {0, *ids[50:]}
+    assert Counter(Job.objects.values_list("state", flat=True)) == {"completed": 50, "cancelled": 50}
+    assert_consistent(connection.cursor())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_completions_and_cancellations_in_any_order_never_deadlock(hand: Hands, seed: int) -> None:
+    """Four connections end, claim and cancel overlapping batches, each in an order of its own; nothing is repeated, so
+    a deadlock would be an error of this test."""
+    rng = random.Random(seed)
+    ids = submit_some(300)
+    hands = [hand(name) for name in "ab"]
+    cancellers = [hand(name) for name in "cd"]
+    orders = [rng.sample(ids, 300) for _ in range(4)]
+
+    def work(number: int) -> int:
+        one, done = hands[number], 0
+        for part in range(0, 300, 30):
+            jobs = one.claim(orders[number][part : part + 30])
+            done += len(one.complete(*jobs[: len(jobs) // 2]).recorded)
+            back = [
+                Transition(job=job, target=State.AVAILABLE, refund=True) for job in jobs[len(jobs) // 2 :]
+            ]
+            one.end(*back)
+        return done
+
+    def cancel(number: int) -> int:
+        one, order = cancellers[number], orders[2 + number]
+        done = 0
+        for part in range(0, 300, 50):
+            batch = order[part : part + 50]
+            done += len(one.do(lambda cursor, b=batch: moving.close(cursor, b, State.CANCELLED, reason="x")))
+            one.do(lambda cursor, b=batch: moving.set_priority(cursor, b, 5))
+        return done
+
+    together(lambda: work(0), lambda: work(1), lambda: cancel(0), lambda: cancel(1))
+    assert set(Job.objects.values_list("state", flat=True)) <= {"completed", "cancelled", "available"}
+    assert_consistent(connection.cursor())
+
+
+def test_a_workflow_cancelled_under_busy_workers_ends_cancelled(hand: Hands) -> None:
+    """Workers go from jobs to the workflow's counts; so does this."""
+    workflow_id, placed = submit_workflow("wide", fan(60, 20))
+    ids = [one.id for one in placed[:60]]
+    hands = [hand(name) for name in "ab"]
+    held = [one.claim(ids[number::2]) for number, one in enumerate(hands)]
+
+    def complete(number: int) -> list[int]:
+        return [job.id for job in held[number] if hands[number].complete(job).recorded]
+
+    def cancel() -> list[int]:
+        return acting(lambda: control.cancel_workflow(Actor(), workflow_id)).requested
+
+    first, second, asked = together(lambda: complete(0), lambda: complete(1), cancel)
+    assert sorted(first + second) == ids, "a request is not yet a cancellation"
+    assert set(asked) <= set(ids)
+    workflow = Workflow.objects.get()
+    assert (workflow.state, workflow.active) in (("cancelled", 0), ("completed", 0), ("running", 20))
+    assert_consistent(connection.cursor())
+
+
+def fan(width: int, children: int) -> list[JobSpec]:
+    parents = [f"p{number}" for number in range(width)]
+    specs = [JobSpec(kind=KIND, key=key, payload={"task": key, "seconds": 0}) for key in parents]
+    return specs + [
+        JobSpec(kind=KIND, key=f"c{number}", parents=parents, payload={"task": "c", "seconds": 0})
+        for number in range(children)
+    ]
