@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from jobs.core.errors import CoreError
 from jobs.errors import InvalidSubmission
 from jobs.events import EventKind, ops_event
 from jobs.payloads import check_text
+from jobs.registry import registry
 from jobs.store import submitting
 from jobs.store.statements import Cursor, execute, rows
 from jobs.submit import JobSpec, prepare
@@ -30,6 +32,7 @@ logger = logging.getLogger("opsched.schedules")
 
 MAX_CATCH_UP = 100
 _AT_ONCE = 50
+_STRETCH = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,7 @@ def fill_due(cursor: Cursor) -> int:
 
 
 def _locked(cursor: Cursor) -> list[tuple[Any, ...]]:
-    return rows(cursor, "lock_due_schedules", {"limit": _AT_ONCE})
+    return rows(cursor, "lock_due_schedules", {"kinds": registry.names(), "limit": _AT_ONCE})
 
 
 def _fill(cursor: Cursor, due: Due) -> int:
@@ -107,7 +110,7 @@ def _fill(cursor: Cursor, due: Due) -> int:
             )
         )
     except (CoreError, InvalidSubmission) as error:
-        # A deploy removed the kind or the zone: leave the slot to a worker that knows it, try again in a minute.
+        # A deploy changed what the kind takes, or the zone is not known here: look again in a minute.
         logger.warning('schedule "%s" cannot be filled here: %s', due.name, error)
         execute(
             cursor,
@@ -115,7 +118,7 @@ def _fill(cursor: Cursor, due: Due) -> int:
             {"next": due.now + timedelta(minutes=1), "last": None, "schedule": due.id},
         )
         return 0
-    wanted, missed = _choose(due, _past_slots(expression, due))
+    wanted, missed = _choose(due, *_past_slots(expression, due))
     filled = (
         [row[0] for row in rows(cursor, "insert_slots", {"schedule": due.id, "ats": wanted})]
         if wanted
@@ -134,34 +137,29 @@ def _fill(cursor: Cursor, due: Due) -> int:
     return len(filled)
 
 
-def _past_slots(expression: CronExpression, due: Due) -> list[datetime]:
-    """The slots from the due one up to now, the newest `MAX_CATCH_UP` within the catch-up window."""
-    earliest = max(due.slot, due.now - timedelta(seconds=due.catch_up_seconds))
-    just_before = earliest - timedelta(microseconds=1)
-    slots = expression.slots_between(just_before, due.now, MAX_CATCH_UP)
-    if len(slots) == MAX_CATCH_UP:
-        # More than the limit: what counts is the newest, so look from the end of the window backwards in time.
-        slots = _newest(expression, due.now, slots[-1])
-    return slots or [due.slot]
+def _past_slots(expression: CronExpression, due: Due) -> tuple[list[datetime], int]:
+    """The slots from the due one up to now, within the catch-up window: the newest `MAX_CATCH_UP`, and how many."""
+    after = max(due.slot, due.now - timedelta(seconds=due.catch_up_seconds)) - timedelta(microseconds=1)
+    newest: deque[datetime] = deque(maxlen=MAX_CATCH_UP)
+    number = 0
+    while found := expression.slots_between(after, due.now, _STRETCH):
+        newest.extend(found)
+        number += len(found)
+        after = found[-1]
+    # The due slot itself is never too old: a catch-up of a second must not lose what a busy worker saw later.
+    return (list(newest), number) if newest else ([due.slot], 1)
 
 
-def _newest(expression: CronExpression, now: datetime, last: datetime) -> list[datetime]:
-    slots = [last]
-    while (following := expression.slots_between(slots[-1], now, MAX_CATCH_UP)) and following != slots:
-        slots = following
-    return slots
-
-
-def _choose(due: Due, slots: Sequence[datetime]) -> tuple[list[datetime], int]:
+def _choose(due: Due, slots: Sequence[datetime], number: int) -> tuple[list[datetime], int]:
     """Which of the past slots to fill, and how many are left out. One slot is no misfire, whatever the policy."""
     fresh = due.now - slots[-1] < timedelta(seconds=60)
     match due.misfire:
         case "all":
-            return list(slots), 0
+            return list(slots), number - len(slots)
         case "skip" if not fresh:
-            return [], len(slots)
+            return [], number
         case _:
-            return [slots[-1]], len(slots) - 1
+            return [slots[-1]], number - 1
 
 
 def _tell_filled(cursor: Cursor, due: Due, filled: Sequence[datetime], jobs: Sequence[int]) -> None:

@@ -122,10 +122,13 @@ class Window:
             self._wheel = TimingWheel(now_us)
         if far:
             self._far_at = time.monotonic() + FAR_EVERY
-        params = {"until": now_us / 1_000_000 + (HOUR if far else self._horizon), "limit": DUE_AT_MOST}
+        params: dict[str, Any] = {
+            "until": now_us / 1_000_000 + (HOUR if far else self._horizon),
+            "limit": DUE_AT_MOST,
+        }
         for job_id, at_us in rows(cursor, "due_head", params):
             self._wheel.insert(job_id, at_us)
-        for schedule_id, at_us in rows(cursor, "due_schedules", params):
+        for schedule_id, at_us in rows(cursor, "due_schedules", {**params, "kinds": self._kinds}):
             self._wheel.insert(("schedule", schedule_id), at_us)
 
     def due(self) -> tuple[list[int], bool]:

@@ -1,0 +1,294 @@
+"""Each slot of a schedule is filled once, whoever looks and however late; what a policy leaves out is told."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from jobs import registry as registry_module
+from jobs import schedules, steering
+from jobs.control import Actor
+from jobs.core.cron import CronExpression
+from jobs.database import django_cursor, in_transaction, open_connection
+from jobs.models import Job, Schedule, Slot
+from jobs.registry import Registry
+from jobs.schedules import MAX_CATCH_UP, fill_due
+from jobs.store.statements import statement
+from jobs.window import Window
+from tests.jobs.conftest import Bench
+from tests.jobs.ground import consistent, told
+from tests.support import eventually
+
+pytestmark = pytest.mark.django_db
+
+ME = Actor(name="me")
+
+
+@pytest.fixture(autouse=True)
+def _tables_agree(db: None) -> Iterator[None]:
+    yield
+    consistent()
+
+
+def now() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0]
+
+
+def made(*, late: timedelta, **fields: Any) -> Schedule:
+    """A schedule whose next slot was the first one after `late` ago."""
+    schedule = steering.create_schedule(
+        ME, **{"name": "s", "kind": "test.echo", "cron": "* * * * *", "timezone": "UTC", **fields}
+    )
+    slot = CronExpression.parse(schedule.cron, schedule.timezone).next_after(now() - late)
+    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=slot)
+    return Schedule.objects.get(pk=schedule.pk)
+
+
+def next_slot(schedule: Schedule) -> datetime:
+    assert schedule.next_slot_at is not None
+    return schedule.next_slot_at
+
+
+def fill() -> int:
+    with django_cursor() as cursor:
+        return fill_due(cursor)
+
+
+def slots() -> list[datetime]:
+    return list(Slot.objects.order_by("at").values_list("at", flat=True))
+
+
+def test_a_due_slot_becomes_one_job_and_is_bound_to_it() -> None:
+    schedule = made(late=timedelta(seconds=59), payload={"n": 1}, queue="slow", priority=5)
+    due = schedule.next_slot_at
+    assert fill() == 1
+    slot = Slot.objects.get()
+    job = Job.objects.get(pk=slot.job_id)
+    assert slot.at == due
+    assert (job.kind, job.payload, job.queue, job.priority, job.state) == (
+        "test.echo", {"n": 1}, "slow", 5, "available")  # fmt: skip
+    after = Schedule.objects.get()
+    assert after.last_slot_at == due
+    assert after.next_slot_at is not None
+    assert after.next_slot_at > now()
+    (event,) = told("schedule.filled")
+    assert (event[1], event[2]["job"], event[2]["schedule"]) == (["ops"], job.pk, schedule.pk)
+    assert fill() == 0
+
+
+def test_what_is_not_due_or_paused_is_left_alone() -> None:
+    schedule = made(late=timedelta(minutes=5), name="paused")
+    Schedule.objects.filter(pk=schedule.pk).update(paused_at=now())
+    steering.create_schedule(ME, name="later", kind="test.echo", cron="* * * * *", timezone="UTC")
+    assert fill() == 0
+    assert not Slot.objects.exists()
+    assert Schedule.objects.get(pk=schedule.pk).next_slot_at == schedule.next_slot_at
+
+
+@pytest.mark.parametrize(("misfire", "number"), [("latest", 1), ("all", 10), ("skip", 0)])
+def test_missed_slots_are_filled_as_the_schedule_says(misfire: str, number: int) -> None:
+    """A slot every two hours, and nobody looked for 20 of them."""
+    made(late=timedelta(hours=20), cron="30 */2 * * *", misfire=misfire, name="s")
+    # The newest slot must be older than a minute, or "skip" would rightly fill it: half past is either way.
+    if timedelta() <= now() - _newest("30 */2 * * *") < timedelta(seconds=90):
+        Schedule.objects.update(cron="0 1-23/2 * * *")
+    schedule = Schedule.objects.get()
+    first = next_slot(schedule) - timedelta(seconds=1)
+    missed = len(CronExpression.parse(schedule.cron, "UTC").slots_between(first, now(), 100))
+    filled = fill()
+    assert filled == (missed if misfire == "all" else number)
+    assert abs(missed - 10) <= 1
+    assert len(slots()) == Job.objects.count() == filled
+    told_missed = [item[2]["slots"] for item in told("schedule.missed")]
+    assert told_missed == ([] if filled == missed else [missed - filled])
+    assert next_slot(Schedule.objects.get()) > now()
+    assert fill() == 0
+
+
+def _newest(cron: str) -> datetime:
+    return CronExpression.parse(cron, "UTC").slots_between(now() - timedelta(hours=3), now(), 5)[-1]
+
+
+def test_latest_fills_the_newest_of_them() -> None:
+    made(late=timedelta(hours=3), misfire="latest")
+    assert fill() == 1
+    assert timedelta() <= now() - slots()[0] < timedelta(seconds=65)
+
+
+def test_one_slot_that_is_a_little_late_is_no_misfire() -> None:
+    made(late=timedelta(seconds=59), misfire="skip")
+    assert fill() == 1
+    assert told("schedule.missed") == []
+
+
+def test_catching_up_takes_the_newest_hundred_and_says_how_many_it_left() -> None:
+    made(late=timedelta(minutes=250), misfire="all")
+    assert fill() == MAX_CATCH_UP
+    found = slots()
+    assert len(found) == MAX_CATCH_UP
+    assert now() - found[-1] < timedelta(seconds=65)
+    assert found[-1] - found[0] == timedelta(minutes=MAX_CATCH_UP - 1)
+    assert told("schedule.missed")[0][2]["slots"] in (149, 150, 151)
+    bound = {slot.job_id for slot in Slot.objects.all()}
+    assert bound == set(Job.objects.values_list("pk", flat=True))
+
+
+def test_slots_older_than_the_catch_up_are_let_go() -> None:
+    made(late=timedelta(hours=2), misfire="all", catch_up_seconds=600)
+    assert fill() in (10, 11)
+    assert now() - slots()[0] < timedelta(seconds=665)
+
+
+def test_the_due_slot_is_filled_even_when_the_catch_up_is_tiny() -> None:
+    schedule = made(late=timedelta(hours=2), cron="0 0 1 1 *", misfire="all", catch_up_seconds=1)
+    Schedule.objects.update(next_slot_at=now() - timedelta(seconds=30))
+    assert fill() == 1
+    assert schedule.misfire == "all"
+
+
+def test_a_slot_that_exists_already_is_not_filled_again() -> None:
+    """Whatever brought the schedule back (a restored row, a clock that stepped back): the unique key decides."""
+    schedule = made(late=timedelta(minutes=5), misfire="all")
+    assert fill() in (5, 6)
+    filled = len(slots())
+    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=schedule.next_slot_at)
+    assert fill() in (0, 1)  # a minute may have begun in between
+    assert len(slots()) == Job.objects.count() <= filled + 1
+
+
+def test_a_kind_this_worker_does_not_know_leaves_the_slot_for_one_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedule = made(late=timedelta(minutes=5), misfire="latest")
+    ignorant = Registry()
+    with monkeypatch.context() as patch:
+        patch.setattr(schedules, "registry", ignorant)
+        assert fill() == 0
+        assert Schedule.objects.get().next_slot_at == schedule.next_slot_at
+        window = Window(queues=[], kinds=ignorant.names(), horizon=5)
+        with django_cursor() as cursor:
+            window.poll(cursor)
+        assert window.due() == ([], False)
+    knowing = Window(queues=[], kinds=registry_module.registry.names(), horizon=5)
+    with django_cursor() as cursor:
+        knowing.poll(cursor)
+    assert knowing.due() == ([], True)
+    assert fill() == 1
+
+
+def test_a_schedule_that_cannot_be_filled_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    broken = made(late=timedelta(seconds=59), name="broken", kind="test.sized", payload={"size": 1})
+    Schedule.objects.filter(pk=broken.pk).update(payload={"size": "big"})
+    made(late=timedelta(seconds=59), name="sound")
+    with caplog.at_level(logging.WARNING, logger="opsched.schedules"):
+        assert fill() == 1
+    assert 'schedule "broken" cannot be filled here' in caplog.text
+    wait = next_slot(Schedule.objects.get(pk=broken.pk)) - now()
+    assert timedelta(seconds=50) < wait < timedelta(seconds=61)
+    assert Job.objects.get().kind == "test.echo"
+
+
+def test_jobs_of_a_slot_belong_to_whoever_made_the_schedule() -> None:
+    from django.contrib.auth.models import User
+
+    user = User.objects.create_superuser("ada")
+    schedule = steering.create_schedule(
+        Actor.of(user), name="hers", kind="test.echo", cron="* * * * *", timezone="UTC"
+    )
+    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=now() - timedelta(seconds=1))
+    assert fill() == 1
+    assert Job.objects.get().created_by == user
+
+
+# -- more than one connection ------------------------------------------------------------------------------------------
+
+
+def fill_by_two() -> list[int]:
+    """Two workers look at the same moment; what each filled."""
+    barrier, filled = threading.Barrier(2), []
+
+    def look() -> None:
+        with open_connection("test filler") as own:
+            barrier.wait(5)
+            filled.append(in_transaction(own, fill_due))
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    return filled
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_that_look_at_once_fill_each_slot_once() -> None:
+    for number in range(5):
+        made(late=timedelta(minutes=20), misfire="all", name=f"s{number}")
+    filled = fill_by_two()
+    assert sum(filled) == Job.objects.count() == Slot.objects.count()
+    assert sum(filled) in range(5 * 19, 5 * 21 + 1)
+    assert set(Slot.objects.values_list("job_id", flat=True)) == set(Job.objects.values_list("pk", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_was_second_finds_nothing_while_the_first_still_holds_the_row() -> None:
+    made(late=timedelta(minutes=5))
+    with open_connection("test first") as first, open_connection("test second") as second:
+        with first.transaction(), first.cursor() as cursor:
+            assert fill_due(cursor) == 1
+            assert in_transaction(second, fill_due) == 0
+        assert in_transaction(second, fill_due) == 0
+    assert Slot.objects.count() == Job.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_unique_key_a_slot_would_be_filled_twice() -> None:
+    """The guard that is tested above is the key: without it, looking again at an old row makes a second job."""
+    schedule = made(late=timedelta(minutes=5))
+    assert fill() == 1
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE jobs_slot DROP CONSTRAINT slot_once")
+    try:
+        text = statement("insert_slots")
+        unguarded = text.replace("ON CONFLICT (schedule_id, at) DO NOTHING", "")
+        assert unguarded != text
+        with connection.cursor() as cursor:
+            cursor.execute(unguarded, {"schedule": schedule.pk, "ats": slots()})
+        assert len(slots()) == 2
+    finally:
+        Slot.objects.all().delete()
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE jobs_slot ADD CONSTRAINT slot_once UNIQUE (schedule_id, at)")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_fires_a_schedule_when_its_slot_comes(bench: Bench) -> None:
+    """By its timing wheel: nobody asks the database between the look ahead and the slot."""
+    schedule = made(late=timedelta(seconds=59))
+    at = now() + timedelta(seconds=0.5)
+    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=at, cron="0 0 1 1 *", catch_up_seconds=1)
+    bench.round()
+    assert not Slot.objects.exists()
+    wait = bench.scheduler._window.seconds_until_due()
+    assert wait is not None
+    assert 0 < wait <= 0.5
+
+    def fired() -> bool:
+        bench.scheduler.tick()  # not round(): nothing makes it poll
+        return Slot.objects.exists()
+
+    eventually(fired)
+    slot = Slot.objects.get()
+    assert slot.at == at
+    assert timedelta() <= slot.created_at - at < timedelta(seconds=1)
+    assert bench.scheduler.stats["slots"] == 1
+    bench.until(slot.job_id, "completed")
+    assert Slot.objects.count() == 1
