@@ -110,6 +110,13 @@ def test_a_schedule_is_created_changed_replaced_and_deleted(operator: Any) -> No
     assert OperatorAction.objects.get(action="delete").reason == "old"
 
 
+@pytest.mark.parametrize("reason", ["%00", "a%0Ab", "x" * 1001])
+def test_a_schedule_is_not_deleted_for_a_reason_that_cannot_be_recorded(operator: Any, reason: str) -> None:
+    schedule = operator.ask("POST", "/schedules", CRON).json()["id"]
+    assert field_of(operator.ask("DELETE", f"/schedules/{schedule}?reason={reason}")) == "reason"
+    assert Schedule.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
