@@ -107,6 +107,9 @@ UNFOLD = {
     # Django's log of its own forms stays empty here: what operators do is in the operators' record.
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("jobs/favicon.svg")},
+    ],
     "DASHBOARD_CALLBACK": "opsched.unfold.dashboard",
     "STYLES": [lambda _: static("jobs/admin.css")],
     "SIDEBAR": {

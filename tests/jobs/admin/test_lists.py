@@ -64,7 +64,7 @@ def test_an_empty_list_says_what_would_be_there(name: str, as_operator: Client) 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_bad_parameters_give_no_error(name: str, world: World, as_operator: Client) -> None:
-    own = next(own for own in admin.site._registry.values() if own.opts.model_name == name)
+    own: Any = next(own for own in admin.site._registry.values() if own.opts.model_name == name)
     names = ["q", "before", "after", "o", *(spec.parameter_name for spec in own.list_filter)]
     for parameter in names:
         for value in BAD:
