@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from opsched.settings import *  # noqa: F403 - a settings module is the names of another one, changed
-from opsched.settings import OPSCHED as _OPSCHED
+from opsched.settings import OPSCHED
 
-OPSCHED: dict[str, object] = {**_OPSCHED, "DRAIN_SECONDS": 0.5}
+OPSCHED |= {"DRAIN_SECONDS": 0.5}  # type: ignore[dict-item]

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from opsched.settings import *  # noqa: F403 - a settings module is the names of another one, changed
-from opsched.settings import OPSCHED as _OPSCHED
+from opsched.settings import OPSCHED
 
-OPSCHED: dict[str, object] = {**_OPSCHED, "HEARTBEAT_SECONDS": 0.2, "LEASE_SECONDS": 1.0}
+OPSCHED |= {"HEARTBEAT_SECONDS": 0.2, "LEASE_SECONDS": 1.0}  # type: ignore[dict-item]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -115,8 +116,8 @@ def test_completions_and_cancellations_in_any_order_never_deadlock(hand: Hands, 
         done = 0
         for part in range(0, 300, 50):
             batch = order[part : part + 50]
-            done += len(one.do(lambda cursor, b=batch: moving.close(cursor, b, State.CANCELLED, reason="x")))
-            one.do(lambda cursor, b=batch: moving.set_priority(cursor, b, 5))
+            done += len(one.do(partial(moving.close, ids=batch, target=State.CANCELLED, reason="x")))
+            one.do(partial(moving.set_priority, ids=batch, priority=5))
         return done
 
     together(lambda: work(0), lambda: work(1), lambda: cancel(0), lambda: cancel(1))
