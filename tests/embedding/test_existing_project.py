@@ -140,5 +140,6 @@ def test_two_apps_work_in_an_existing_project(tmp_path: Path, database: dict[str
             capture_output=True,
             text=True,
             timeout=90,
+            check=False,
         )
         assert ran.returncode == 0, f"{words}: {ran.stdout}\n{ran.stderr}"
