@@ -65,7 +65,7 @@ VALUES = st.recursive(
 )
 BODIES = st.dictionaries(st.sampled_from(WORDS), VALUES, max_size=8)
 FUZZED = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
