@@ -1,4 +1,4 @@
-"""The bus of a process: one tailer, a hub per event loop, and the coalesced sources.
+"""The bus of a process: one tailer and ticker, a hub per event loop, and the coalesced sources.
 
 A source is a figure rather than an event: computed once per interval and process while somebody listens, pushed without
 a position, never replayed. Whoever is behind gets the next one.
@@ -10,12 +10,13 @@ import asyncio
 import atexit
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from notifications.hub import Hub
 from notifications.tailer import Tailer
+from notifications.ticker import Ticker
 
 __all__ = ["Source", "close", "hub", "register_source", "sources", "unregister_source"]
 
@@ -31,8 +32,15 @@ class Source:
     """Returns JSON; runs in a thread and may use Django's connection."""
 
 
-_process = {"tailer": Tailer()}
-"""One tailer per process; a fork gets its own."""
+@dataclass(slots=True)
+class _Process:
+    """One of each per process; a fork gets its own."""
+
+    tailer: Tailer = field(default_factory=Tailer)
+    ticker: Ticker = field(default_factory=Ticker)
+
+
+_process = [_Process()]
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 _sources: dict[str, Source] = {}
 
@@ -59,18 +67,22 @@ def hub() -> Hub:
     loop = asyncio.get_running_loop()
     found = _hubs.get(loop)
     if found is None:
-        found = _hubs[loop] = Hub(_process["tailer"], upkeep.run)
+        found = _hubs[loop] = Hub(_process[0].tailer, upkeep.run)
+        # Streams must not depend on a worker being there: whoever serves them can also make the ticks.
+        _process[0].ticker.start()
     return found
 
 
 def close() -> None:
-    """Stop the tailer and give its connections back. Idempotent; the next subscription starts it again."""
-    _process["tailer"].stop()
+    """Stop tailer and ticker and give their connections back. Idempotent."""
+    _process[0].tailer.stop()
+    _process[0].ticker.stop()
+    _hubs.clear()
 
 
 def _forked() -> None:
-    """A child starts with its own tailer and no hubs."""
-    _process["tailer"] = Tailer()
+    """A child starts afresh."""
+    _process[0] = _Process()
     _hubs.clear()
 
 

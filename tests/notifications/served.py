@@ -10,12 +10,10 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.notifications.served_settings"
 
 from opsched import asgi  # noqa: I001  # sets Django up, so it comes first
 from notifications import bus, topics
-from notifications.ticker import Ticker
 
 topics.register("test:", lambda user, topic: True)
 topics.register("secret:", lambda user, topic: user.has_perm("auth.view_group"))
 bus.register_source("test:figures", 0.3, lambda: {"answer": 42})
-Ticker().start()
 
 
 def _resident() -> int:

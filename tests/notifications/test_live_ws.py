@@ -115,7 +115,13 @@ def test_an_unknown_position_is_reset(daphne: Daphne, ada: Person, publish: Publ
 
 
 def test_nonsense_is_answered_and_the_socket_stays_usable(daphne: Daphne, ada: Person) -> None:
-    nonsense: list[str | bytes] = ["{", "[]", '{"type":"subscribe","topics":["a b"]}', b"\x00", '{"type":"nonsense"}']
+    nonsense: list[str | bytes] = [
+        "{",
+        "[]",
+        '{"type":"subscribe","topics":["a b"]}',
+        b"\x00",
+        '{"type":"nonsense"}',
+    ]
     with _open(daphne, ada.by_token) as socket:
         for frame in nonsense:
             socket.send(frame)
