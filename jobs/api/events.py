@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import PermissionDenied
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from jobs.api import examples
 from jobs.api.base import ApiViewSet
+from jobs.api.fields import JsonObject
 from jobs.api.schema import operation, parameter
-from jobs.api.shapes import EventsShape
 from jobs.models import Job
 from notifications import topics
 from notifications.errors import BadTopics, Forbidden
@@ -20,6 +23,23 @@ __all__ = ["EventViews"]
 
 _DEFAULT, _MOST = 100, 200
 _LONGEST = 100
+
+
+class EventShape(serializers.Serializer[Any]):
+    position = serializers.CharField()
+    kind = serializers.CharField()
+    topics = serializers.ListField(child=serializers.CharField())
+    data = JsonObject()  # type: ignore[assignment] # a field of ours, not DRF's property
+    at = serializers.DateTimeField()
+
+
+class EventsShape(serializers.Serializer[Any]):
+    """`reset`: the position asked for is not known any more; look at the state again and go on from `position`."""
+
+    events = EventShape(many=True)
+    position = serializers.CharField(help_text="Pass it as `after` next time.")
+    more = serializers.BooleanField(help_text="Is there more to read right now?")
+    reset = serializers.BooleanField()
 
 
 class EventViews(ApiViewSet):

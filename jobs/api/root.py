@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import Http404
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from jobs.api.base import ApiViewSet
 from jobs.api.schema import operation
-from jobs.api.shapes import RootShape
 from jobs.models import Job
 
 __all__ = ["COLLECTIONS", "Nowhere", "RootViews"]
 
 COLLECTIONS = ("jobs", "workflows", "schedules", "dead-letters", "queues", "workers", "events")
+
+
+class RootShape(serializers.Serializer[Any]):
+    """Addresses of the collections."""
+
+    def get_fields(self) -> dict[str, Any]:
+        return {name: serializers.URLField() for name in COLLECTIONS}
 
 
 class RootViews(ApiViewSet):

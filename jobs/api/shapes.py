@@ -29,13 +29,11 @@ __all__ = [
     "BulkShape",
     "DeadLetterDetailShape",
     "DeadLetterShape",
-    "EventsShape",
     "JobDetailShape",
     "JobShape",
     "LogLineShape",
     "PreviewShape",
     "QueueShape",
-    "RootShape",
     "ScheduleShape",
     "SlotShape",
     "SubmittedShape",
@@ -281,31 +279,3 @@ class WorkerShape(Read):
             "id", "name", "hostname", "pid", "queues", "kinds", "concurrency", "state", "started_at", "heartbeat_at",
             "stopped_at", "stats",
         ]  # fmt: skip
-
-
-class EventShape(serializers.Serializer[Any]):
-    position = serializers.CharField()
-    kind = serializers.CharField()
-    topics = serializers.ListField(child=serializers.CharField())
-    data = JsonObject()  # type: ignore[assignment] # a field of ours, not DRF's property
-    at = serializers.DateTimeField()
-
-
-class EventsShape(serializers.Serializer[Any]):
-    """`reset`: the position asked for is not known any more; look at the state again and go on from `position`."""
-
-    events = EventShape(many=True)
-    position = serializers.CharField(help_text="Pass it as `after` next time.")
-    more = serializers.BooleanField(help_text="Is there more to read right now?")
-    reset = serializers.BooleanField()
-
-
-class RootShape(serializers.Serializer[Any]):
-    """Addresses of the collections."""
-
-    jobs = serializers.URLField()
-    workflows = serializers.URLField()
-    schedules = serializers.URLField()
-    queues = serializers.URLField()
-    workers = serializers.URLField()
-    events = serializers.URLField()
