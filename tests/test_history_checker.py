@@ -17,7 +17,7 @@ from tests import history_checker
 from tests.jobs.commands.documents import diamond_1_4, diamond_1_5
 
 Line = dict[str, Any]
-PARENTS = {"a": set(), "b": {"a"}, "c": {"a"}, "d": {"b", "c"}}
+PARENTS: dict[str, set[str]] = {"a": set(), "b": {"a"}, "c": {"a"}, "d": {"b", "c"}}
 
 
 def line(task: str, event: str, at: float, attempt: int = 1) -> Line:
@@ -26,7 +26,7 @@ def line(task: str, event: str, at: float, attempt: int = 1) -> Line:
 
 def right() -> list[Line]:
     order = ["a start", "a end", "b start", "c start", "c end", "b end", "d start", "d end"]
-    return [line(*words.split(), at) for at, words in enumerate(order)]  # type: ignore[misc]
+    return [line(words.split()[0], words.split()[1], at) for at, words in enumerate(order)]
 
 
 def retold(history: list[Line]) -> list[Line]:

@@ -174,7 +174,12 @@ def _with_json(parser: CommandParser) -> None:
 
 def _job_id(text: str) -> int:
     """An id PostgreSQL can look for: beyond a bigint it would refuse the statement."""
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text[:20]) <= _MAX_ID:
+    if (
+        len(text) > len(str(_MAX_ID))
+        or not text.isascii()
+        or not text.isdecimal()
+        or not 0 < int(text) <= _MAX_ID
+    ):
         raise ArgumentTypeError(f"{text[:40]!r} is no id of a job")
     return int(text)
 
