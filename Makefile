@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check check-format check-lint check-types check-architecture check-migrations check-deploy \
-        format bench-smoke clean distclean
+        format screenshot bench-smoke clean distclean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ check-deploy: $(STAMP)
 format: $(STAMP) ## Bring the code into form
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+screenshot: $(STAMP) ## The README's picture of the operations page, made by its browser test
+	@$(PY) -m pytest tests/browser -q -k picture --screenshot docs/operations.png
 
 bench-smoke: $(STAMP) ## One minute of figures; the last line is JSON
 	@$(PY) -m benchmarks.smoke

@@ -162,7 +162,7 @@ def _workers(now: datetime, running: Counter[tuple[int | None, str]]) -> list[di
 
 
 def _running(now: datetime) -> list[dict[str, Any]]:
-    jobs = Job.objects.filter(pk__in=running_ids(500), state=State.RUNNING).order_by("started_at")[:20]
+    jobs = Job.objects.filter(pk__in=running_ids(500), state=State.RUNNING).order_by("started_at")[:10]
     return [
         {
             "id": job.pk,

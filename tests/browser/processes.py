@@ -75,14 +75,14 @@ class Site(_Process):
 
 
 class Worker(_Process):
-    """`manage.py runworker` with four threads."""
+    """`manage.py runworker` with eight threads."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "worker")
 
     def start(self, name: str = "worker-1") -> None:
         """Returns when it serves its queues."""
-        self._start("manage.py", "runworker", "--concurrency", "4", "--name", name)
+        self._start("manage.py", "runworker", "--concurrency", "8", "--name", name)
         eventually(self._serves, timeout=30)
 
     def _serves(self) -> bool:

@@ -50,9 +50,9 @@ def test_the_same_heartbeat_seen_twice_changes_nothing() -> None:
 
 def test_a_rate_forgets_what_is_older_than_ten_seconds() -> None:
     meter = Meter()
-    for second in range(30):
-        rates = look(meter, second, (1, second, {"completed": 1000 if second >= 5 else 0}))
-    assert rates.total == Rate()
+    seen = [look(meter, n, (1, n, {"completed": 1000 if n >= 5 else 0})).total for n in range(30)]
+    assert seen[14] == Rate(completed=100.0)
+    assert seen[29] == Rate()
 
 
 def test_a_silent_worker_has_no_rate() -> None:

@@ -30,16 +30,27 @@ const text = (label, words) => ({ label, draw: (cell, item) => say(cell, words(i
 
 export function queues(table, steer) {
   const columns = [
-    text("Queue", (queue) => queue.name),
     {
-      label: "State",
-      draw: (cell, queue) => badge(cell, queue.paused ? "paused" : "open", queue.paused ? "warn" : "calm"),
+      label: "Queue",
+      draw: (cell, queue) => {
+        if (!cell.firstElementChild) {
+          cell.append(element("span", {}, queue.name), element("span", { class: "ops-badge ops-warn" }));
+        }
+        say(cell.lastElementChild, queue.paused ? "paused" : "");
+      },
     },
     number("Waiting", (queue) => count({ count: queue.available, capped: queue.capped })),
     number("First waits", (queue) => duration(queue.oldest_seconds)),
     number("Running", (queue) => queue.running),
-    number("Done/s", (queue) => rate(queue.rate?.completed)),
-    number("Failed/s", (queue) => rate(queue.rate?.failed)),
+    ...["completed", "failed"].map((word) => ({
+      label: word === "completed" ? "Done/s" : "Failed/s",
+      class: `${NUMBER} ops-rate`,
+      draw: (cell, queue) => {
+        // Workers that do not count by queue leave nothing to show.
+        table.toggleAttribute("data-no-rates", queue.rate === null);
+        say(cell, rate(queue.rate?.[word]));
+      },
+    })),
   ];
   if (steer) columns.push({ label: "Action", class: "ops-action", draw: (cell, queue) => button(cell, queue, steer) });
   return new Table(table, { key: (queue) => queue.name, columns });
