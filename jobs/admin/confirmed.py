@@ -51,7 +51,7 @@ class Act:
 
 
 class ActsMixin:
-    """For a ModelAdmin: `acts` become bulk actions and confirmation pages at `act/<name>/`."""
+    """For a ModelAdmin: `acts` become bulk actions and confirmation pages at `_act/<name>/`."""
 
     acts: tuple[Act, ...] = ()
     model: type[Model]
@@ -87,8 +87,9 @@ class ActsMixin:
         ]
 
     def act_urls(self) -> list[URLPattern]:
+        """With an underscore, which the admin quotes in keys: a queue may be called "act"."""
         name = f"jobs_{self.opts.model_name}_act"
-        return [path("act/<slug:name>/", self.admin_site.admin_view(self.act_view), name=name)]
+        return [path("_act/<slug:name>/", self.admin_site.admin_view(self.act_view), name=name)]
 
     def act_view(self, request: HttpRequest, name: str) -> HttpResponse:
         act = next((act for act in self.acts if act.name == name), None)
@@ -103,7 +104,7 @@ class ActsMixin:
         """The confirmation page for these objects, or the act itself once it was confirmed."""
         if not self.may(request, act):
             raise PermissionDenied
-        rows = list(self._rows(request, keys[:AT_ONCE])) if keys else []
+        rows = list(self._rows(request, keys[: AT_ONCE if act.bulk else 1])) if keys else []
         if not rows:
             messages.error(request, "Nothing that exists was selected.")
             return HttpResponseRedirect(address(self.model, "changelist"))

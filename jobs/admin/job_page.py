@@ -22,7 +22,7 @@ from jobs.models import (
     Queue,
     WorkerProcess,
 )
-from jobs.states import FINISHED, State
+from jobs.states import State
 
 __all__ = ["Try", "collect"]
 
@@ -67,7 +67,6 @@ def collect(job: Job) -> dict[str, Any]:
         "payload": pretty(job.payload),
         "result": pretty(job.result) if job.state == State.COMPLETED else None,
         "options": pretty(job.options) if job.options else None,
-        "finished": job.state in FINISHED,
     }
 
 

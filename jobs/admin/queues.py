@@ -30,11 +30,9 @@ from jobs.store.statements import rows
 __all__ = ["QueueAdmin"]
 
 
-def _each(change: Callable[..., Queue], done: str) -> Callable[..., str]:
+def _one(change: Callable[..., Queue], done: str) -> Callable[..., str]:
     def run(actor: Actor, keys: Sequence[str], *, reason: str) -> str:
-        for name in keys:
-            change(actor, name, reason=reason)
-        return f"{done}: {', '.join(keys)}."
+        return f"{done}: {change(actor, keys[0], reason=reason)}."
 
     return run
 
@@ -45,7 +43,7 @@ PAUSE = Act(
     permissions=("jobs.pause_queue",),
     consequence="No worker takes another job from it until it is resumed. "
     "What runs goes on; new jobs are accepted and wait.",
-    run=_each(steering.pause_queue, "Paused"),
+    run=_one(steering.pause_queue, "Paused"),
     refusal=lambda queue: "is paused already" if queue.paused_at else "",
     icon="pause",
     form=ReasonForm,
@@ -57,7 +55,7 @@ RESUME = Act(
     label="Resume",
     permissions=("jobs.pause_queue",),
     consequence="Workers take from it again, in the order of rank.",
-    run=_each(steering.resume_queue, "Resumed"),
+    run=_one(steering.resume_queue, "Resumed"),
     refusal=lambda queue: "" if queue.paused_at else "is not paused",
     icon="play_arrow",
     bulk=False,

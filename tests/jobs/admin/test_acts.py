@@ -9,7 +9,9 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 import jobs
+from jobs.control import Actor
 from jobs.models import DeadLetter, Job, OperatorAction, Queue, Schedule, Workflow
+from jobs.steering import create_schedule
 from tests.jobs.admin.world import KIND, World, dead_job, snapshot
 
 
@@ -19,7 +21,7 @@ def said(answer: Any) -> str:
 
 def act(client: Client, model: str, name: str, keys: Any, **fields: Any) -> Any:
     return client.post(
-        f"/admin/jobs/{model}/act/{name}/", {"keys": keys, "confirmed": "yes", "reason": "because", **fields}
+        f"/admin/jobs/{model}/_act/{name}/", {"keys": keys, "confirmed": "yes", "reason": "because", **fields}
     )
 
 
@@ -159,4 +161,30 @@ def test_a_schedule_is_run_paused_and_deleted(world: World, as_operator: Client)
 
 def test_unknown_acts_are_not_found(world: World, as_operator: Client) -> None:
     assert act(as_operator, "job", "explode", world.available).status_code == 404
-    assert as_operator.put("/admin/jobs/job/act/cancel/").status_code == 405
+    assert as_operator.put("/admin/jobs/job/_act/cancel/").status_code == 405
+
+
+def test_what_is_done_to_one_thing_at_a_time_shows_and_does_one(world: World, as_operator: Client) -> None:
+    """Two keys in the address must not be confirmed as two and done as one."""
+    other = create_schedule(Actor(), name="other", kind=KIND, cron="0 0 * * *").pk
+    keys = f"{world.schedule},{other}"
+    assert as_operator.get(f"/admin/jobs/schedule/_act/delete/?keys={keys}").context["possible_count"] == 1
+    act(as_operator, "schedule", "delete", keys)
+    assert list(Schedule.objects.values_list("pk", flat=True)) == [other]
+
+
+@pytest.mark.parametrize("name", ["a:b_c.d-e", "act", "add", "edit", "9", "A" * 100])
+def test_queues_of_any_name_can_be_opened_changed_and_paused(name: str, as_operator: Client) -> None:
+    jobs.submit(KIND, queue=name)
+    page = as_operator.get(
+        as_operator.get("/admin/jobs/queue/").context["cl"].url_for_result(Queue(name=name))
+    )
+    assert page.context["row"].pk == name
+    assert as_operator.get(page.context["edit_url"]).status_code == 200
+    as_operator.post(page.context["edit_url"], {"description": "mine", "ageing_seconds": "5"})
+    pause = page.context["buttons"][0]["url"]
+    assert as_operator.get(pause).context["possible_count"] == 1
+    act(as_operator, "queue", "pause", name)
+    row = Queue.objects.get(pk=name)
+    assert row.description == "mine"
+    assert row.paused_at is not None

@@ -125,7 +125,7 @@ def test_a_viewer_sees_every_list_and_page_but_no_form(viewer: User, world: Worl
         assert client.get(f"/admin/jobs/{name}/").status_code == 200
         assert client.get(f"/admin/jobs/{name}/{key}/change/", follow=True).status_code == 200
         for act in own.acts:
-            assert client.get(f"/admin/jobs/{name}/act/{act.name}/?keys={key}").status_code == 403
+            assert client.get(f"/admin/jobs/{name}/_act/{act.name}/?keys={key}").status_code == 403
     for form in ("job/submit", "schedule/new", f"schedule/{world.schedule}/edit", "queue/admintest/edit"):
         assert client.get(f"/admin/jobs/{form}/").status_code == 403
 
@@ -173,7 +173,7 @@ def test_the_calls_of_the_walk_do_change_something_for_an_operator(
     model: str, act: str, world: World, as_operator: Client
 ) -> None:
     """The negative control: were the bodies of the walk wrong, it would prove nothing."""
-    page = Page(url=f"/admin/jobs/{model}/act/{act}/", model=model, name=act)
+    page = Page(url=f"/admin/jobs/{model}/_act/{act}/", model=model, name=act)
     body = bodies(page, world)[0]
     if act == "resume":
         as_operator.post(page.url.replace("resume", "pause"), body)
