@@ -104,9 +104,9 @@ def test_a_lost_server_is_said_and_what_happened_meanwhile_is_told(
     (tmp_path / "gate").touch()
 
 
-def test_a_queue_that_somebody_else_pauses_is_seen_to_be_paused(login: Login, worker: Worker) -> None:
+def test_a_queue_that_somebody_else_pauses_is_seen_to_be_paused(login: Login) -> None:
+    """With no worker at all: the web process alone must bring the event to the others."""
     anna, ben = login("anna"), login("ben")
-    worker.start()
     submit(anna, "mail.send")
     expect(row(ben, "queues", "mail")).to_be_visible(timeout=SOON)
 
