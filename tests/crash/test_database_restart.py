@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from opsched.embedded import client
 from opsched.embedded.layout import Layout
 from tests.crash.harness import ROOT, History, Program
 from tests.support import eventually
@@ -56,6 +57,8 @@ class House:
         return int(self.layout.postmaster_pid.read_text().split()[0])
 
     def connect(self) -> psycopg.Connection[Any]:
+        # As a user of the database: it ends with the last one, which would else be the worker.
+        client.ensure(self.layout)
         return psycopg.connect(
             host=str(self.layout.socket_folder), user="opsched", dbname="opsched", autocommit=True
         )
@@ -64,6 +67,7 @@ class House:
         for program in self._programs:
             if program.process.poll() is None:
                 program.kill()
+        client.release(self.layout)
         # The guardian ends its server when the last user is gone.
         eventually(lambda: not self.layout.socket.exists(), timeout=20)
 
