@@ -78,6 +78,7 @@ def test_the_state_is_complete_and_json(enter: Enter) -> None:
     (queue,) = [queue for queue in found["figures"]["queues"] if queue["name"] == "slow"]
     assert queue["available"] == 1
     assert queue["paused"] is False
+    assert 0 <= queue["oldest_seconds"] < 60
     assert found["figures"]["workers"][0]["running"] == 0
     assert [entry["kind"] for entry in found["feed"]] == ["worker.started"]
 
