@@ -6,12 +6,14 @@ closes with it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
 __all__ = ["Supervisor"]
 
@@ -19,6 +21,7 @@ logger = logging.getLogger("opsched.worker")
 
 RESTART_WAIT = 1.0
 QUICK_DEATHS = 5
+_CAUGHT = (signal.SIGTERM, signal.SIGINT)
 
 
 class Supervisor:
@@ -35,7 +38,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Returns 0 after a stop on purpose, 1 when children keep dying."""
-        for caught in (signal.SIGTERM, signal.SIGINT):
+        for caught in _CAUGHT:
             signal.signal(caught, self._pass_on)
         for number in range(self._count):
             self._spawn(number)
@@ -45,17 +48,32 @@ class Supervisor:
         return 1 if self._deaths >= QUICK_DEATHS else 0
 
     def _spawn(self, number: int) -> None:
-        pid = os.fork()
-        if pid == 0:
+        # A signal between fork and the line that notes the child would miss it, or find this handler in the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
+        try:
+            if self._stopping:
+                return
+            pid = os.fork()
+            if pid == 0:
+                self._be_child(number)
+            self._pids[pid] = number
+            self._born[pid] = time.monotonic()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _CAUGHT)
+
+    def _be_child(self, number: int) -> NoReturn:
+        code = 1
+        try:
             os.close(self._write_end)
-            code = 1
-            try:
-                code = self._child(self._read_end, number)
-            finally:
-                # The parent's exit handlers are not this process's to run.
-                os._exit(code)
-        self._pids[pid] = number
-        self._born[pid] = time.monotonic()
+            for caught in _CAUGHT:
+                signal.signal(caught, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _CAUGHT)
+            code = self._child(self._read_end, number)
+        except Exception:
+            logger.exception("worker process %d ended by an error", os.getpid())
+        finally:
+            # The parent's exit handlers are not this process's to run.
+            os._exit(code)
 
     def _reap(self, pid: int, code: int) -> None:
         number = self._pids.pop(pid, None)
@@ -79,4 +97,5 @@ class Supervisor:
     def _stop(self, number: int) -> None:
         self._stopping = True
         for pid in self._pids:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # ended a moment ago
+                os.kill(pid, number)
