@@ -120,9 +120,7 @@ class Scheduler:
 
     def wait_seconds(self) -> float:
         """How long nothing needs this loop, if nobody wakes it."""
-        if self._unrecorded or self._executor.has_ended():
-            return 0.0
-        if self._rang:
+        if self._unrecorded or self._rang or self._executor.has_ended():
             return 0.0
         if self._executor.unstarted() or (len(self._window) and self._room()):
             return 0.005
@@ -249,7 +247,10 @@ class Scheduler:
         self._held.forget(transitions)
         lost = set(recorded.lost)
         for transition in transitions:
-            self.stats["lost" if transition.job.id in lost else transition.target.value] += 1
+            ended = "lost" if transition.job.id in lost else transition.target.value
+            self.stats.update(
+                (ended, f"{ended}:{transition.job.queue}")
+            )  # by queue: rates of the operations page
         if any(t.target in (State.RETRYABLE, State.SCHEDULED) for t in transitions) or recorded.released:
             self._rang = True
         if recorded.released:

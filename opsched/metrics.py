@@ -73,6 +73,8 @@ _WORKER_COUNTERS = (
     "SELECT worker.id::text, counter.key, counter.value::text::float8 FROM jobs_workerprocess worker"
     " CROSS JOIN LATERAL jsonb_each(worker.stats) counter"
     " WHERE worker.state IN ('live', 'draining') AND jsonb_typeof(counter.value) = 'number'"
+    # The same counters by queue (`completed:mail`) are for the operations page.
+    " AND strpos(counter.key, ':') = 0"
 )
 
 
