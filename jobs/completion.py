@@ -39,7 +39,7 @@ def failure(error: BaseException) -> Outcome:
     if isinstance(error, Outcome):
         return error
     if isinstance(error, JobCancelled):
-        return Cancel(str(error))
+        return Cancel(_said(error))
     frames = "".join(traceback.format_exception(error))
     if len(frames) > MAX_TRACEBACK:
         # Both ends matter: where it began, and what was raised in the end.
@@ -47,10 +47,17 @@ def failure(error: BaseException) -> Outcome:
         frames = f"{frames[:half]}\n… shortened …\n{frames[-half:]}"
     return Failed(
         error_class=type(error).__name__,
-        message=_text(str(error)),
+        message=_text(_said(error)),
         traceback=_clean(frames),
         permanent=isinstance(error, PermanentError),
     )
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as unsayable:  # noqa: BLE001 - user code once more: a broken `__str__` must not end the worker's thread
+        return f"(its text could not be made: {type(unsayable).__name__})"
 
 
 def decide(

@@ -109,7 +109,8 @@ class JobContext:
         """Say how far the work is: 0..1, with up to 500 characters. The latest word is kept."""
         if not math.isfinite(fraction):
             raise ValueError(f"progress must be a number within 0..1, not {fraction}")
-        self._report((self._job.id, self._job.attempt, min(1.0, max(0.0, fraction)), _storable(note)[:500]))
+        done = min(1.0, max(0.0, float(fraction)))
+        self._report((self._job.id, self._job.attempt, done, _storable(note)[:500]))
 
     def log(self, line: str, level: str = "info") -> None:
         """Keep a line with the job (at most 4,000 characters; the newest lines are kept)."""

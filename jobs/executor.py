@@ -8,6 +8,7 @@ job would cost more than a short job itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -37,6 +38,7 @@ class Executor:
         self._concurrency = concurrency
         self._wake = wake
         self._queue: SimpleQueue[ClaimedJob | None] = SimpleQueue()
+        self._waiting: deque[tuple[JobKind, ClaimedJob]] = deque()  # the same for async jobs
         self._ended: deque[Ended] = deque()
         self._reports: deque[Report] = deque()
         self._running: dict[int, JobContext] = {}
@@ -89,7 +91,8 @@ class Executor:
         for job in jobs:
             kind = self._kind(job)
             if kind is not None and kind.is_async and self._loop is not None:
-                asyncio.run_coroutine_threadsafe(self._serve_async(kind, job), self._loop)
+                self._waiting.append((kind, job))
+                asyncio.run_coroutine_threadsafe(self._serve_async(), self._loop)
             else:
                 self._queue.put(job)
 
@@ -104,11 +107,14 @@ class Executor:
         return [reports.popleft() for _ in range(len(reports))]
 
     def unstarted(self) -> int:
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._waiting)
 
     def take_back(self) -> list[ClaimedJob]:
-        """Jobs that no thread has begun; they will not run here."""
+        """Jobs that nobody has begun; they will not run here."""
         jobs = []
+        with contextlib.suppress(IndexError):  # the loop takes from the other end, also the last one
+            while True:
+                jobs.append(self._waiting.pop()[1])
         while not self._queue.empty():
             job = self._queue.get()
             if job is not None:
@@ -152,14 +158,18 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
             return self._after(context, completion.failure(error))
         finally:
-            self._running.pop(job.id, None)
-            for connection in connections.all(initialized_only=True):
-                connection.close_if_unusable_or_obsolete()
+            self._forget(context)
+            _clean_connections()
         return self._after(context, completion.outcome_of(value))
 
-    async def _serve_async(self, kind: JobKind, job: ClaimedJob) -> None:
+    async def _serve_async(self) -> None:
+        """Run the next async job. One of these is made for each job, so one that finds none has no more to do."""
         assert self._slots is not None  # noqa: S101 - made together with the loop this runs on
         async with self._slots:
+            try:
+                kind, job = self._waiting.popleft()
+            except IndexError:
+                return  # taken back
             began = time.monotonic()
             self._ended.append((job, await self._run_async(kind, job, began)))
             self._busy_seconds += time.monotonic() - began
@@ -174,7 +184,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
             return self._after(context, completion.failure(error))
         finally:
-            self._running.pop(job.id, None)
+            self._forget(context)
         return self._after(context, completion.outcome_of(value))
 
     def _context(self, kind: JobKind, job: ClaimedJob, began: float) -> JobContext:
@@ -190,6 +200,11 @@ class Executor:
         self._running[job.id] = context
         return context
 
+    def _forget(self, context: JobContext) -> None:
+        # A worker that was declared lost may run a later attempt of the same job beside the first one.
+        if self._running.get(context.job_id) is context:
+            self._running.pop(context.job_id, None)
+
     def _after(self, context: JobContext, outcome: Outcome) -> Outcome:
         """An attempt that took longer than its timeout has failed, whatever the handler made of it."""
         if context.timed_out and not isinstance(outcome, GiveBack):
@@ -201,3 +216,14 @@ class Executor:
             return self._registry.get(job.kind)
         except UnknownKind:
             return None
+
+
+def _clean_connections() -> None:
+    """What a handler did to this thread's Django connections is not the next job's to find."""
+    for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            # A transaction left open: Django would go on in it, and the next job's writes would never be committed.
+            connection.close()
+            del connections[connection.alias]
+        else:
+            connection.close_if_unusable_or_obsolete()

@@ -1,0 +1,242 @@
+"""The executor alone: whatever a handler does, every job that went in comes out, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.utils.functional import SimpleLazyObject
+
+from jobs import completion
+from jobs.context import JobContext
+from jobs.core.backoff import Fixed
+from jobs.executor import Ended, Executor
+from jobs.outcomes import Failed
+from jobs.registry import JobKind, Registry
+from jobs.store.values import ClaimedJob
+from tests.support import eventually
+
+Make = Callable[..., Executor]
+
+
+def claimed(kind: str, number: int = 1) -> ClaimedJob:
+    return ClaimedJob(
+        id=number,
+        kind=kind,
+        queue="q",
+        attempt=1,
+        max_attempts=3,
+        payload="{}",
+        options=None,
+        workflow_id=None,
+        task="",
+        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        ready_at=None,
+    )
+
+
+@pytest.fixture
+def executor() -> Iterator[Make]:
+    """executor(fn, …, concurrency=2) runs each function as the kind of its name."""
+    made: list[Executor] = []
+
+    def make(*functions: Callable[..., Any], concurrency: int = 2) -> Executor:
+        kinds = Registry()
+        for fn in functions:
+            kinds.add(
+                JobKind(
+                    name=fn.__name__,
+                    fn=fn,
+                    queue="q",
+                    priority=0,
+                    max_attempts=3,
+                    backoff=Fixed(seconds=1),
+                    timeout=None,
+                    payload_model=None,
+                    is_async=asyncio.iscoroutinefunction(fn),
+                    description="",
+                )
+            )
+        made.append(Executor(registry=kinds, concurrency=concurrency, wake=lambda: None))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+def ends(executor: Executor, count: int) -> list[Ended]:
+    found: list[Ended] = []
+
+    def all_in() -> bool:
+        found.extend(executor.collect())
+        return len(found) >= count
+
+    eventually(all_in)
+    return found
+
+
+def quick(ctx: JobContext, payload: dict[str, Any]) -> None:
+    return None
+
+
+async def quick_async(ctx: JobContext, payload: dict[str, Any]) -> None:
+    return None
+
+
+def test_taking_jobs_back_never_waits_for_one_that_a_thread_has_just_begun(executor: Make) -> None:
+    """Between "is it empty?" and "give me one" a thread took the last one, and the scheduler stood still for ever."""
+    one = executor(quick, concurrency=4)
+    came_back = 0
+
+    def fill_and_take_back() -> None:
+        nonlocal came_back
+        for number in range(3_000):
+            one.put([claimed("quick", number)] * 3)
+            came_back += len(one.take_back())
+
+    thread = threading.Thread(target=fill_and_take_back, daemon=True)
+    patient = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        thread.start()
+        thread.join(20)
+    finally:
+        sys.setswitchinterval(patient)
+    assert not thread.is_alive(), "taking back waits for a job that is gone"
+    ends(one, 9_000 - came_back)
+
+
+def test_jobs_that_are_taken_back_keep_their_order(executor: Make) -> None:
+    gate = threading.Event()
+
+    def hold(ctx: JobContext, payload: dict[str, Any]) -> None:
+        gate.wait(10)
+
+    async def hold_async(ctx: JobContext, payload: dict[str, Any]) -> None:
+        while not gate.is_set():
+            await asyncio.sleep(0.01)
+
+    one = executor(hold, hold_async, concurrency=1)
+    try:
+        one.put([claimed("hold", 1), claimed("hold_async", 2)])
+        eventually(lambda: len(one.running()) == 2)
+        one.put([claimed("hold", number) for number in (3, 4, 5)])
+        one.put([claimed("hold_async", number) for number in (6, 7, 8)])
+        back = [job.id for job in one.take_back()]
+    finally:
+        gate.set()
+    assert [job for job in back if job < 6] == [3, 4, 5]
+    assert [job for job in back if job >= 6] == [6, 7, 8]
+
+
+class Unsayable(Exception):
+    """Its text ends whatever asks for it."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+class Unspeakable(Exception):
+    """Every attribute it does not have is an error of another kind, which `traceback` does not expect."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise KeyError(name)
+
+
+def broken_syntax_error() -> SyntaxError:
+    return SyntaxError("odd", ("file.py", 1, 1, 5))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Unsayable,
+        Unspeakable,
+        broken_syntax_error,
+        KeyboardInterrupt,
+        SystemExit,
+        GeneratorExit,
+        RecursionError,
+    ],
+)
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_whatever_is_raised_ends_the_job_and_not_its_thread(executor: Make, made: Any, how: str) -> None:
+    def bad(ctx: JobContext, payload: dict[str, Any]) -> None:
+        raise made()
+
+    async def bad_async(ctx: JobContext, payload: dict[str, Any]) -> None:
+        raise made()
+
+    one = executor(bad, bad_async, quick, quick_async, concurrency=1)
+    ending, after = ("bad", "quick") if how == "sync" else ("bad_async", "quick_async")
+    one.put([claimed(ending, 1), claimed(after, 2)])
+    found = dict((job.id, outcome) for job, outcome in ends(one, 2))
+    failed = found[1]
+    assert isinstance(failed, Failed)
+    assert failed.error_class == type(made()).__name__
+    assert not one.running()
+
+
+def test_an_answer_that_cannot_be_looked_at_ends_the_job_and_not_its_thread(executor: Make) -> None:
+    def lazy(ctx: JobContext, payload: dict[str, Any]) -> Any:
+        return SimpleLazyObject(lambda: 1 / 0)
+
+    one = executor(lazy, quick, concurrency=1)
+    one.put([claimed("lazy", 1), claimed("quick", 2)])
+    found = dict((job.id, outcome) for job, outcome in ends(one, 2))
+    assert isinstance(found[1], Failed)
+    assert found[1].error_class == "ZeroDivisionError"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("how", ["a task that exits", "a stopped loop"])
+def test_an_async_handler_cannot_end_the_loop_of_the_others(executor: Make, how: str) -> None:
+    """They would stay running for ever under a worker that lives."""
+
+    async def leave() -> None:
+        raise SystemExit(1)
+
+    kept: list[Any] = []
+
+    async def vandal(ctx: JobContext, payload: dict[str, Any]) -> None:
+        if how == "a stopped loop":
+            asyncio.get_running_loop().stop()
+        else:
+            kept.append(asyncio.get_running_loop().create_task(leave()))
+        await asyncio.sleep(0.05)
+
+    one = executor(vandal, quick_async)
+    one.put([claimed("vandal", 1)])
+    ends(one, 1)
+    one.put([claimed("quick_async", 2)])
+    ends(one, 1)
+    for task in kept:
+        assert isinstance(task.exception(), SystemExit)
+
+
+def test_a_handler_that_talks_without_end_does_not_fill_the_memory(executor: Make) -> None:
+    """Nobody reads the reports while the database is away. The newest are kept, as in the database."""
+
+    def talk(ctx: JobContext, payload: dict[str, Any]) -> None:
+        for number in range(50_000):
+            ctx.log(f"line {number}")
+
+    one = executor(talk)
+    one.put([claimed("talk")])
+    ends(one, 1)
+    told = one.reports()
+    assert len(told) <= 20_000
+    assert told[-1][4] == "line 49999"
+
+
+def test_a_failure_is_told_even_when_it_cannot_be_described() -> None:
+    told = completion.failure(Unspeakable("x"))
+    assert isinstance(told, Failed)
+    assert told.error_class == "Unspeakable"
