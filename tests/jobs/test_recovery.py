@@ -1,0 +1,422 @@
+"""Lost workers and lost commits: what was held runs again, what was recorded stays, and nothing happens twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+import jobs
+from jobs import JobSpec, conf, control
+from jobs import scheduler as scheduler_module
+from jobs.control import Actor
+from jobs.database import django_cursor
+from jobs.maintenance import Rescuer
+from jobs.models import Attempt, CancelRequest, Claim, Closed, DeadLetter, Job, WorkerProcess
+from jobs.states import State
+from jobs.store import statements, workers
+from tests.jobs import kinds
+from tests.jobs.conftest import Bench
+from tests.jobs.ground import end, in_state, make_worker, state_of, take, told
+from tests.support import eventually
+from tests.support_consistency import assert_consistent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _tables_agree(transactional_db: None) -> Iterator[None]:
+    yield
+    with connection.cursor() as cursor:
+        assert_consistent(cursor)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def rescuer(clock: Clock) -> Iterator[Rescuer]:
+    made = Rescuer(on_death=lambda *_: None, clock=clock)
+    yield made
+    made.stop()
+
+
+def lease() -> float:
+    return conf.get().LEASE_SECONDS
+
+
+def beat(worker_id: int) -> bool:
+    with django_cursor() as cursor:
+        return workers.heartbeat(cursor, worker_id, draining=False, stats={})
+
+
+def grow_old(worker_id: int) -> None:
+    """Its last heartbeat was long ago by the database's clock; its beat does not move."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_workerprocess SET heartbeat_at = clock_timestamp() - interval '1 hour' WHERE id = %s",
+            [worker_id],
+        )
+
+
+def state_of_worker(worker_id: int) -> str:
+    return WorkerProcess.objects.get(pk=worker_id).state
+
+
+def lose(worker_id: int, rescuer: Rescuer, clock: Clock) -> None:
+    """The worker stands still until it is declared lost and rescued."""
+    rescuer.tick()
+    grow_old(worker_id)
+    clock.now += lease()
+    rescuer.tick()
+    assert state_of_worker(worker_id) == "lost"
+
+
+# -- who is lost -------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_whose_beat_moves_is_never_lost(rescuer: Rescuer, clock: Clock) -> None:
+    """However old the heartbeat looks: the database's clock may have stepped."""
+    worker = make_worker()
+    job_id = jobs.submit("test.echo").id
+    take(worker, job_id)
+    for _ in range(20):
+        rescuer.tick()
+        clock.now += lease() * 0.9
+        assert beat(worker)
+        grow_old(worker)
+    assert (state_of_worker(worker), state_of(job_id)) == ("live", "running")
+
+
+def test_a_worker_that_stands_still_for_a_lease_is_lost_and_its_jobs_run_again(
+    rescuer: Rescuer, clock: Clock
+) -> None:
+    worker = make_worker()
+    job_id = jobs.submit("test.echo").id
+    take(worker, job_id)
+    grow_old(worker)
+    rescuer.tick()
+    clock.now += lease() - 0.01
+    assert rescuer.tick() == 0
+    assert state_of_worker(worker) == "live"
+    clock.now += 0.02
+    assert rescuer.tick() == 1
+    assert (state_of_worker(worker), state_of(job_id)) == ("lost", "available")
+    assert not Claim.objects.exists()
+    assert [item[2]["worker"] for item in told("worker.lost")] == [worker]
+    assert [item[2]["job"] for item in told("job.rescued")] == [job_id]
+    attempt = Attempt.objects.get(job_id=job_id)
+    assert (attempt.outcome, attempt.error_class, attempt.worker_id) == ("lost", "WorkerLost", worker)
+
+
+def test_a_watcher_whose_own_clock_jumped_does_not_kill_a_worker_that_beat_lately(
+    rescuer: Rescuer, clock: Clock
+) -> None:
+    """A watcher that was itself stopped for an hour: the database's clock has the second word."""
+    worker = make_worker()
+    rescuer.tick()
+    clock.now += 3600
+    rescuer.tick()
+    assert state_of_worker(worker) == "live"
+
+
+def test_after_a_reconnect_watching_begins_anew(rescuer: Rescuer, clock: Clock) -> None:
+    """A restart of the database cuts the worker off as well: its silence says nothing about it."""
+    worker = make_worker()
+    rescuer.tick()
+    grow_old(worker)
+    clock.now += lease() * 3
+    rescuer.connection.close()
+    rescuer.tick()
+    assert state_of_worker(worker) == "live"
+    clock.now += lease()
+    rescuer.tick()
+    assert state_of_worker(worker) == "lost"
+
+
+def test_a_beat_between_the_look_and_the_verdict_saves_the_worker() -> None:
+    worker = make_worker()
+    with django_cursor() as cursor:
+        seen = workers.living(cursor)[worker]
+    beat(worker)
+    grow_old(worker)
+    with django_cursor() as cursor:
+        assert not workers.lose(cursor, worker_id=worker, beat=seen, lease=lease())
+        assert workers.lose(cursor, worker_id=worker, beat=seen + 1, lease=lease())
+        assert not workers.lose(cursor, worker_id=worker, beat=seen + 1, lease=lease())
+
+
+def test_a_lost_worker_is_told_with_its_next_heartbeat(rescuer: Rescuer, clock: Clock) -> None:
+    worker, other = make_worker(), make_worker()
+    assert beat(worker)
+    rescuer.tick()
+    grow_old(worker)
+    clock.now += lease()
+    beat(other)
+    rescuer.tick()
+    assert not beat(worker)
+    assert beat(other)
+    assert state_of_worker(worker) == "lost"
+
+
+# -- what a lost worker held -------------------------------------------------------------------------------------------
+
+
+def test_a_batch_goes_back_and_the_last_attempt_dies(rescuer: Rescuer, clock: Clock) -> None:
+    worker = make_worker()
+    again = jobs.submit("test.echo", max_attempts=2).id
+    last = jobs.submit("test.echo", max_attempts=1).id
+    ended = jobs.submit("test.echo").id
+    batch = take(worker, again, last, ended)
+    end(worker, [one for one in batch if one.id == ended], State.COMPLETED)
+    ready_at = Job.objects.get(pk=again).ready_at
+    lose(worker, rescuer, clock)
+    assert [state_of(one) for one in (again, last, ended)] == ["available", "dead", "completed"]
+    assert Job.objects.get(pk=again).ready_at == ready_at  # it keeps its place in the line
+    letter = DeadLetter.objects.get()
+    assert (letter.pk, letter.error_class, letter.fingerprint) == (last, "WorkerLost", "worker_lost")
+    (claimed,) = take(make_worker(), again)
+    assert claimed.attempt == 2
+
+
+LATE = [
+    State.COMPLETED,
+    State.RETRYABLE,
+    State.SCHEDULED,
+    State.AVAILABLE,
+    State.DEAD,
+    State.DISCARDED,
+    State.CANCELLED,
+]
+
+
+@pytest.mark.parametrize("target", LATE)
+@pytest.mark.parametrize("taken_again", [False, True])
+def test_the_fence_refuses_whatever_a_lost_worker_still_says(
+    rescuer: Rescuer, clock: Clock, target: State, taken_again: bool
+) -> None:
+    worker = make_worker()
+    specs = [JobSpec(kind="test.echo", key="a"), JobSpec(kind="test.echo", key="b", parents=["a"])]
+    _, (a, b) = jobs.submit_workflow("pair", specs)
+    held = take(worker, a.id)
+    lose(worker, rescuer, clock)
+    if taken_again:
+        take(make_worker(), a.id)
+    before = (_everything(), len(told()))
+    recorded = end(worker, held, target)
+    assert (recorded.lost, recorded.recorded, recorded.released) == ([a.id], [], 0)
+    assert before == (_everything(), len(told()))
+    assert state_of(b.id) == "blocked"
+
+
+def _everything() -> list[Any]:
+    return [
+        list(model.objects.order_by("pk").values()) for model in (Job, Attempt, DeadLetter, Closed, Claim)
+    ]
+
+
+@pytest.mark.parametrize("guard", ["j.attempt = u.attempt", "j.worker_id = %(worker)s"])
+def test_without_its_fence_a_late_completion_would_count(monkeypatch: pytest.MonkeyPatch, guard: str) -> None:
+    """The control of the test above: each half of the fence is needed. Only worker: same worker, later attempt."""
+    real = statements.statement
+
+    def unguarded(name: str) -> str:
+        text = real(name)
+        assert name != "complete" or guard in text
+        return text.replace(guard, "%(worker)s::bigint IS NOT NULL") if name == "complete" else text
+
+    first = make_worker()
+    job_id = jobs.submit("test.echo").id
+    held = take(first, job_id)
+    end(first, held, State.RETRYABLE)
+    control.run_now(Actor(), [job_id])
+    second = first if "attempt" in guard else make_worker()
+    fresh = take(second, job_id)
+    if "worker" in guard:
+        held = fresh  # the right attempt in the wrong hands
+    assert end(first if "worker" in guard else second, held, State.COMPLETED).lost == [job_id]
+    monkeypatch.setattr(statements, "statement", unguarded)
+    assert end(first if "worker" in guard else second, held, State.COMPLETED).recorded == [job_id]
+    Attempt.objects.all().delete()
+    Job.objects.all().delete()  # what it left behind agrees with nothing
+
+
+def test_a_lost_worker_starts_anew_and_forgets_what_it_held(
+    bench: Bench, rescuer: Rescuer, clock: Clock
+) -> None:
+    bench.scheduler._prefetch.average = 0.001  # short jobs so far: it claims ahead
+    placed = [one.id for one in jobs.submit_many([JobSpec(kind="test.gated")] * 6)]
+    bench.round()
+    eventually(lambda: len(bench.executor.running()) == 4)
+    contexts = list(bench.executor.running().values())
+    lose(bench.worker_id, rescuer, clock)
+    assert {state_of(job_id) for job_id in placed} == {"available"}
+    bench.scheduler.start_anew(make_worker())
+    assert bench.scheduler.held() == 0
+    assert bench.executor.unstarted() == 0
+    assert {context.cancel_reason for context in contexts} == {"the worker was declared lost"}
+    kinds.GATE.set()
+    for job_id in placed:
+        job = bench.until(job_id, "completed")
+        assert (job.attempt, job.worker_id) == (2, bench.scheduler.worker_id)
+    assert bench.scheduler.stats["lost"] == 6
+
+
+# -- requests to cancel that outlived their run ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("then", "state"),
+    [
+        (State.RETRYABLE, "cancelled"),
+        (State.AVAILABLE, "cancelled"),
+        (State.SCHEDULED, "cancelled"),
+        (State.COMPLETED, "completed"),
+        (State.DEAD, "dead"),
+        (State.CANCELLED, "cancelled"),
+    ],
+)
+def test_a_request_is_answered_when_the_run_ended_another_way(
+    rescuer: Rescuer, then: State, state: str
+) -> None:
+    worker = make_worker()
+    job_id = jobs.submit("test.echo").id
+    held = take(worker, job_id)
+    control.cancel(Actor(), [job_id], reason="wrong file")
+    rescuer.tick()
+    assert CancelRequest.objects.exists()  # it still runs
+    end(worker, held, then)
+    rescuer.tick()
+    assert state_of(job_id) == state
+    assert not CancelRequest.objects.exists()
+    if state == "cancelled" and then is not State.CANCELLED:
+        assert Closed.objects.get(job_id=job_id).reason == "wrong file"
+
+
+def test_a_job_that_was_to_be_cancelled_is_not_run_again_after_its_worker_was_lost(
+    rescuer: Rescuer, clock: Clock
+) -> None:
+    worker = make_worker()
+    job_id = jobs.submit("test.echo").id
+    take(worker, job_id)
+    control.cancel(Actor(), [job_id])
+    lose(worker, rescuer, clock)
+    assert state_of(job_id) == "cancelled"
+    assert in_state(State.AVAILABLE) != job_id
+
+
+# -- commits of which nobody heard -------------------------------------------------------------------------------------
+
+
+def kill(own: psycopg.Connection[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
+
+
+def break_once(
+    monkeypatch: pytest.MonkeyPatch, *, after_commit: bool, when: Callable[[Any], bool]
+) -> list[bool]:
+    """The connection dies with the first transaction that does what `when` says: before its commit, or after it.
+
+    After it means: the database has committed, and the answer never arrives.
+    """
+    real = vars(scheduler_module)["in_transaction"]
+    broken: list[bool] = []
+
+    def breaking(own: psycopg.Connection[Any], work: Callable[[Any], Any]) -> Any:
+        def then(cursor: Any) -> Any:
+            result = work(cursor)
+            if not broken and not after_commit and when(result):
+                broken.append(True)
+                kill(own)
+            return result
+
+        result = real(own, then)
+        if not broken and after_commit and when(result):
+            broken.append(True)
+            kill(own)
+            own.execute("SELECT 1")  # raises what a lost answer raises
+        return result
+
+    monkeypatch.setattr(scheduler_module, "in_transaction", breaking)
+    return broken
+
+
+def claims(result: Any) -> bool:
+    return isinstance(result, tuple) and bool(result[1].jobs)
+
+
+def completes(result: Any) -> bool:
+    return isinstance(result, tuple) and bool(result[0].recorded)
+
+
+def does_both(result: Any) -> bool:
+    return claims(result) and completes(result)
+
+
+def rounds(bench: Bench) -> None:
+    """One round; a lost connection is what the worker's main loop makes of it."""
+    try:
+        bench.round()
+    except psycopg.OperationalError:
+        bench.scheduler.close()
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+@pytest.mark.parametrize("when", [claims, completes, does_both])
+@pytest.mark.parametrize("kind", ["test.echo", "test.answer"])
+def test_a_commit_of_which_nobody_heard_loses_nothing_and_does_nothing_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, after_commit: bool, when: Any, kind: str
+) -> None:
+    bench.close()
+    one = Bench(concurrency=1)
+    try:
+        payload = {"how": "boom"} if kind == "test.answer" else {}
+        specs = [JobSpec(kind=kind, payload=payload, max_attempts=1) for _ in range(8)]
+        placed = [submitted.id for submitted in jobs.submit_many(specs)]
+        broken = break_once(monkeypatch, after_commit=after_commit, when=when)
+        wanted = "dead" if kind == "test.answer" else "completed"
+
+        def all_ended() -> bool:
+            rounds(one)
+            return not Job.objects.exclude(state=wanted).exists()
+
+        eventually(all_ended)
+        assert broken
+        rounds(one)
+        assert one.scheduler.held() == 0
+    finally:
+        one.close()
+    ends = [item[2]["job"] for item in told(f"job.{wanted}")]
+    assert sorted(ends) == placed
+    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
+    assert Attempt.objects.count() == (len(placed) if wanted == "dead" else 0)
+    assert not Claim.objects.exists()
+
+
+def test_without_asking_the_database_a_claim_of_which_nobody_heard_would_run_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: the worker lives, so nobody rescues what it does not know it holds."""
+    job_id = jobs.submit("test.echo").id
+    assert break_once(monkeypatch, after_commit=True, when=claims) == []
+    monkeypatch.setattr(bench.scheduler, "_reconcile", lambda: None)
+    for _ in range(5):
+        rounds(bench)
+    assert state_of(job_id) == "running"
+    assert bench.scheduler.held() == 0
+    monkeypatch.undo()
+    bench.until(job_id, "completed")
