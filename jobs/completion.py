@@ -40,7 +40,7 @@ def failure(error: BaseException) -> Outcome:
         return error
     if isinstance(error, JobCancelled):
         return Cancel(_said(error))
-    frames = "".join(traceback.format_exception(error))
+    frames = _frames(error)
     if len(frames) > MAX_TRACEBACK:
         # Both ends matter: where it began, and what was raised in the end.
         half = MAX_TRACEBACK // 2
@@ -56,8 +56,16 @@ def failure(error: BaseException) -> Outcome:
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as unsayable:  # noqa: BLE001 - user code once more: a broken `__str__` must not end the worker's thread
+    except BaseException as unsayable:  # noqa: BLE001 - user code once more: a broken `__str__` must not end the worker's thread
         return f"(its text could not be made: {type(unsayable).__name__})"
+
+
+def _frames(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException as broken:  # noqa: BLE001 - reads attributes of the error, which is user code as well
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"{frames}{type(error).__name__} (which could not be described: {type(broken).__name__})\n"
 
 
 def decide(
@@ -66,9 +74,9 @@ def decide(
     """The transition that follows from how an attempt ended. `backoff` is asked only where a delay is needed."""
     try:
         return _decide(job, outcome, backoff=backoff, max_result=max_result, rng=rng)
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        # Such as Snooze("soon"): a handler's mistake ends its own attempt, not the worker.
-        message = f"{type(outcome).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 - such as Snooze("soon"), or a result whose own methods fail
+        # The outcome is user code's: a handler's mistake ends its own attempt, not the worker.
+        message = _text(f"{type(outcome).__name__}: {_said(error)}")
         return _failed(
             job, Failed(error_class="InvalidOutcome", message=message, permanent=True), backoff, rng
         )
@@ -133,9 +141,9 @@ def _error_of(outcome: Outcome) -> tuple[Error, bool, float | None, str]:
     match outcome:
         case Failed():
             error = Error(
-                error_class=outcome.error_class[:200],
+                error_class=_clean(outcome.error_class)[:200],
                 message=_text(outcome.message),
-                traceback=outcome.traceback,
+                traceback=_clean(outcome.traceback)[: MAX_TRACEBACK + 100],
                 fingerprint=_fingerprint(outcome.error_class, outcome.message, outcome.traceback),
             )
             return error, outcome.permanent, None, "failed"

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from django.db import connections
 
@@ -28,6 +29,10 @@ from jobs.store.values import ClaimedJob
 __all__ = ["Ended", "Executor"]
 
 Ended = tuple[ClaimedJob, Outcome]
+# Log lines and progress that nobody has written yet: while the database is away, handlers go on talking.
+REPORTS_AT_MOST = 10_000
+
+logger = logging.getLogger("opsched.worker")
 
 
 class Executor:
@@ -40,7 +45,7 @@ class Executor:
         self._queue: SimpleQueue[ClaimedJob | None] = SimpleQueue()
         self._waiting: deque[tuple[JobKind, ClaimedJob]] = deque()  # the same for async jobs
         self._ended: deque[Ended] = deque()
-        self._reports: deque[Report] = deque()
+        self._reports: deque[Report] = deque(maxlen=REPORTS_AT_MOST)  # the newest, as in the database
         self._running: dict[int, JobContext] = {}
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -65,9 +70,13 @@ class Executor:
         thread.start()
         self._threads.append(thread)
 
-    @staticmethod
-    def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_forever()
+    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        # A handler can stop the loop, or end it by an exit in a task of its own; the jobs of the others go on.
+        while self._loop is loop:
+            try:
+                loop.run_forever()
+            except BaseException:
+                logger.exception("a handler broke out of the loop of async jobs, which goes on")
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -112,13 +121,15 @@ class Executor:
     def take_back(self) -> list[ClaimedJob]:
         """Jobs that nobody has begun; they will not run here."""
         jobs = []
-        with contextlib.suppress(IndexError):  # the loop takes from the other end, also the last one
+        # Threads and the loop take from the same end meanwhile, also the last one: look and take must be one step.
+        with contextlib.suppress(IndexError):
             while True:
-                jobs.append(self._waiting.pop()[1])
-        while not self._queue.empty():
-            job = self._queue.get()
-            if job is not None:
-                jobs.append(job)
+                jobs.append(self._waiting.popleft()[1])
+        with contextlib.suppress(Empty):
+            while True:
+                job = self._queue.get_nowait()
+                if job is not None:
+                    jobs.append(job)
         return jobs
 
     def running(self) -> dict[int, JobContext]:
@@ -154,13 +165,13 @@ class Executor:
             return GiveBack(f'this worker knows no kind "{job.kind}"')
         context = self._context(kind, job, began)
         try:
-            value = kind.fn(context, context.payload)
+            outcome = completion.outcome_of(kind.fn(context, context.payload))
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
-            return self._after(context, completion.failure(error))
+            outcome = completion.failure(error)
         finally:
             self._forget(context)
             _clean_connections()
-        return self._after(context, completion.outcome_of(value))
+        return self._after(context, outcome)
 
     async def _serve_async(self) -> None:
         """Run the next async job. One of these is made for each job, so one that finds none has no more to do."""
@@ -180,12 +191,12 @@ class Executor:
         limit = None if context.deadline is None else context.deadline - began
         try:
             async with asyncio.timeout(limit):
-                value = await kind.fn(context, context.payload)
+                outcome = completion.outcome_of(await kind.fn(context, context.payload))
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
-            return self._after(context, completion.failure(error))
+            outcome = completion.failure(error)
         finally:
             self._forget(context)
-        return self._after(context, completion.outcome_of(value))
+        return self._after(context, outcome)
 
     def _context(self, kind: JobKind, job: ClaimedJob, began: float) -> JobContext:
         timeout = kind.timeout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from jobs import completion
 from jobs.context import JobContext
 from jobs.core.backoff import Fixed
 from jobs.executor import Ended, Executor
-from jobs.outcomes import Failed
+from jobs.outcomes import Completed, Failed, Outcome, Reject
 from jobs.registry import JobKind, Registry
 from jobs.store.values import ClaimedJob
 from tests.support import eventually
@@ -120,8 +121,7 @@ def test_jobs_that_are_taken_back_keep_their_order(executor: Make) -> None:
         gate.wait(10)
 
     async def hold_async(ctx: JobContext, payload: dict[str, Any]) -> None:
-        while not gate.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(gate.wait, 10)
 
     one = executor(hold, hold_async, concurrency=1)
     try:
@@ -177,7 +177,7 @@ def test_whatever_is_raised_ends_the_job_and_not_its_thread(executor: Make, made
     one = executor(bad, bad_async, quick, quick_async, concurrency=1)
     ending, after = ("bad", "quick") if how == "sync" else ("bad_async", "quick_async")
     one.put([claimed(ending, 1), claimed(after, 2)])
-    found = dict((job.id, outcome) for job, outcome in ends(one, 2))
+    found = {job.id: outcome for job, outcome in ends(one, 2)}
     failed = found[1]
     assert isinstance(failed, Failed)
     assert failed.error_class == type(made()).__name__
@@ -190,7 +190,7 @@ def test_an_answer_that_cannot_be_looked_at_ends_the_job_and_not_its_thread(exec
 
     one = executor(lazy, quick, concurrency=1)
     one.put([claimed("lazy", 1), claimed("quick", 2)])
-    found = dict((job.id, outcome) for job, outcome in ends(one, 2))
+    found = {job.id: outcome for job, outcome in ends(one, 2)}
     assert isinstance(found[1], Failed)
     assert found[1].error_class == "ZeroDivisionError"
 
@@ -240,3 +240,41 @@ def test_a_failure_is_told_even_when_it_cannot_be_described() -> None:
     told = completion.failure(Unspeakable("x"))
     assert isinstance(told, Failed)
     assert told.error_class == "Unspeakable"
+
+
+# -- what the scheduler's own thread makes of an answer ----------------------------------------------------------------
+
+
+class Moody(dict[str, Any]):
+    """A result whose own methods fail."""
+
+    def items(self) -> Any:
+        raise KeyError("not today")
+
+
+class Shy:
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize(
+    ("answer", "error_class"),
+    [
+        (Completed(Moody(a=1)), "InvalidOutcome"),
+        (Reject([Shy()]), "InvalidOutcome"),  # type: ignore[list-item]
+        (
+            Failed(error_class="Odd\x00", message="m\x00", traceback="t\x00\ud800"),
+            "Odd\N{REPLACEMENT CHARACTER}",
+        ),
+    ],
+)
+def test_an_answer_that_cannot_be_read_ends_the_job_and_not_the_worker(
+    answer: Outcome, error_class: str
+) -> None:
+    told = completion.decide(
+        claimed("k"), answer, backoff=lambda: Fixed(seconds=1), max_result=100, rng=random.Random(1)
+    )
+    assert told.error is not None
+    assert told.error.error_class == error_class
+    texts = (told.error.error_class, told.error.message, told.error.traceback)
+    assert not any("\x00" in text or "\ud800" in text for text in texts)
