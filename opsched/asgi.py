@@ -6,12 +6,14 @@ their own login and origin checks.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
+from django.core.exceptions import BadRequest
 from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsched.settings")
@@ -21,6 +23,26 @@ _pages = get_asgi_application()
 from notifications.routing import http_urlpatterns, websocket_urlpatterns  # noqa: E402
 
 __all__ = ["application"]
+
+
+async def _answer(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """Django, which from 6.1 on lets the error out when a header stops it from making its request object."""
+    try:
+        await _pages(scope, receive, send)  # type: ignore[arg-type]
+    except BadRequest as error:
+        body = json.dumps(
+            {"type": "about:blank", "title": "Bad request", "status": 400, "detail": str(error)}
+        ).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 async def _refuse(
@@ -35,7 +57,7 @@ async def _refuse(
 
 application = ProtocolTypeRouter(
     {
-        "http": URLRouter([*http_urlpatterns, re_path(r"", _pages)]),  # type: ignore[arg-type]
+        "http": URLRouter([*http_urlpatterns, re_path(r"", _answer)]),  # type: ignore[arg-type]
         "websocket": URLRouter([*websocket_urlpatterns, re_path(r"", _refuse)]),  # type: ignore[arg-type]
     }
 )

@@ -28,7 +28,7 @@ INSTALLED_APPS = [
     "jobs", "notifications", "daphne",
     "unfold", "unfold.contrib.filters", "unfold.contrib.forms",
     "django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
-    "django.contrib.messages", "django.contrib.staticfiles",
+    "django.contrib.messages", "django.contrib.postgres", "django.contrib.staticfiles",
     "channels", "rest_framework", "rest_framework.authtoken", "django_filters", "shop",
 ]
 MIDDLEWARE = [

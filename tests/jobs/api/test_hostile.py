@@ -141,10 +141,27 @@ async def test_a_body_in_chunks_is_read_and_bounded_like_any_other() -> None:
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense",
              "multipart/form-data; boundary=x", "application/json; charset=utf-16", "application/json; charset=hex",
-             "application/json; charset=rot13", "a/b; " + "c" * 11_000, "application/xml;q=\x01"],
+             "application/json; charset=rot13", "application/xml;q=\x01"],
 )  # fmt: skip
 def test_other_media_types_are_a_415(operator: Any, kind: str) -> None:
     problem(operator.raw("/jobs", b"kind=api.note", content_type=kind), 415)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_an_endless_media_type_is_refused_by_whoever_reads_it_first() -> None:
+    """Django 6.1 refuses it before there is a view, 5.2 leaves it to ours."""
+    from asgiref.sync import sync_to_async
+
+    from opsched.asgi import application
+    from tests.jobs.api.conftest import calling, person
+
+    caller = await sync_to_async(lambda: calling(person("olga", "Operators")))()
+    headers = {"Authorization": f"Token {caller.token}", "Content-Type": "a/b; " + "c" * 11_000}
+    transport = httpx.ASGITransport(app=application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
+        answer = await client.post(f"{V1}/jobs", content=b"{}")
+    assert answer.status_code in (400, 415)
+    assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 def test_a_large_form_over_a_session_is_refused_too(operator: Any) -> None:
