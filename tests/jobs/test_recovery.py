@@ -17,7 +17,7 @@ from jobs.database import django_cursor
 from jobs.maintenance import Rescuer
 from jobs.models import Attempt, CancelRequest, Claim, Closed, DeadLetter, Job, WorkerProcess
 from jobs.states import State
-from jobs.store import statements, workers
+from jobs.store import moving, statements, workers
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench
 from tests.jobs.ground import end, in_state, make_worker, state_of, take, told
@@ -316,6 +316,28 @@ def test_a_job_that_was_to_be_cancelled_is_not_run_again_after_its_worker_was_lo
     lose(worker, rescuer, clock)
     assert state_of(job_id) == "cancelled"
     assert in_state(State.AVAILABLE) != job_id
+
+
+def test_a_request_is_not_dropped_when_the_job_is_taken_while_it_is_answered(
+    rescuer: Rescuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job was given back, seen as not running, and claimed before it could be closed: the new run must hear."""
+    worker = make_worker()
+    job_id = jobs.submit("test.echo").id
+    held = take(worker, job_id)
+    control.cancel(Actor(), [job_id])
+    end(worker, held, State.AVAILABLE)
+    real = moving.close
+
+    def close_too_late(*args: Any, **options: Any) -> Any:
+        take(worker, job_id)
+        return real(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "close", close_too_late)
+        rescuer.tick()
+    assert state_of(job_id) == "running"
+    assert CancelRequest.objects.get().pk == job_id
 
 
 # -- commits of which nobody heard -------------------------------------------------------------------------------------
