@@ -258,14 +258,8 @@ def _record_moves(
         for job in moved
     ]
     OperatorAction.objects.bulk_create(entries, batch_size=1000)
-    told = {
-        "actor": actor.name,
-        "action": action,
-        "target_type": "job",
-        "reason": reason,
-        "count": len(moved),
-    }
-    append(cursor, [ops_event(EventKind.OPERATOR_ACTION, target_id=str(moved[0].id), **told)])
+    told = {"actor": actor.name, "action": action, "target_type": "job", "target_id": str(moved[0].id)}
+    append(cursor, [ops_event(EventKind.OPERATOR_ACTION, reason=reason, count=len(moved), **told)])
 
 
 def _of(moved: Sequence[Moved]) -> set[int]:
