@@ -266,7 +266,7 @@ class Migration(migrations.Migration):
                 ('worker_id', models.BigIntegerField(null=True)),
                 ('started_at', models.DateTimeField(null=True)),
                 ('finished_at', models.DateTimeField()),
-                ('outcome', models.CharField(choices=[('failed', 'failed'), ('lost', 'lost'), ('rejected', 'rejected'), ('snoozed', 'snoozed'), ('given_back', 'given_back'), ('cancelled', 'cancelled'), ('discarded', 'discarded')], max_length=12)),
+                ('outcome', models.CharField(choices=[('failed', 'failed'), ('lost', 'lost'), ('rejected', 'rejected'), ('snoozed', 'snoozed'), ('cancelled', 'cancelled'), ('discarded', 'discarded')], max_length=12)),
                 ('error_class', models.CharField(blank=True, max_length=200)),
                 ('message', models.TextField(blank=True)),
                 ('traceback', models.TextField(blank=True)),

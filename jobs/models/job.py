@@ -94,11 +94,15 @@ class Job(models.Model):
 
 
 class Attempt(models.Model):
-    """An ended try that was not the job's last word: failed, lost, snoozed. The last one stands on the job itself."""
+    """An ended try that did not complete the job: failed, rejected, lost, snoozed, cancelled, discarded.
+
+    A completed one is the job's own row, and one that was given back never counted: writing a second row for every
+    job that simply ran would cost more than it tells.
+    """
 
     OUTCOMES = [
         (word, word)
-        for word in ("failed", "lost", "rejected", "snoozed", "given_back", "cancelled", "discarded")
+        for word in ("failed", "lost", "rejected", "snoozed", "cancelled", "discarded")
     ]
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, db_index=False, related_name="attempts")

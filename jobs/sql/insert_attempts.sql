@@ -1,4 +1,4 @@
--- History of attempts that were not the job's last word.
+-- History of attempts that did not complete their job.
 INSERT INTO jobs_attempt (job_id, number, worker_id, started_at, finished_at, outcome, error_class, message, traceback)
 SELECT job, number, worker, started, clock_timestamp(), outcome, error_class, message, traceback
 FROM unnest(%(jobs)s::bigint[], %(numbers)s::smallint[], %(workers)s::bigint[], %(starts)s::timestamptz[],

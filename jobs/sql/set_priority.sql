@@ -8,4 +8,4 @@ WITH held AS MATERIALIZED (
     WHERE r.job_id = h.id
 )
 UPDATE jobs_job j SET priority = %(priority)s FROM held h WHERE j.id = h.id
-RETURNING j.id, j.kind, j.queue, j.workflow_id, h.priority AS before
+RETURNING j.id, j.kind, j.queue, j.workflow_id, h.priority AS before, j.state

@@ -81,19 +81,11 @@ def set_priority(cursor: Cursor, ids: Sequence[int], priority: int) -> list[Move
     states = allowed_from("cancel")
     states.remove(State.RUNNING.value)
     held = hold(cursor, ids)
-    moved = _moved(rows(cursor, "set_priority", {"ids": held, "priority": priority, "states": states}))
+    found = rows(cursor, "set_priority", {"ids": held, "priority": priority, "states": states})
+    moved = _moved(found)
     drafts = [
-        job_event(
-            EventKind.JOB_PRIORITY,
-            job_id=job.id,
-            kind=job.kind,
-            queue=job.queue,
-            workflow_id=job.workflow_id,
-            state="",
-            before=job.before,
-            priority=priority,
-        )
-        for job in moved
+        _event(EventKind.JOB_PRIORITY, job, State(row[5]), before=job.before, priority=priority)
+        for job, row in zip(moved, found, strict=True)
     ]
     append(cursor, drafts)
     return moved
