@@ -7,6 +7,7 @@ lease: neither a stepped clock nor a restart of the database makes a live worker
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,8 +16,8 @@ from typing import Any
 from jobs import conf
 from jobs.context import Report
 from jobs.database import in_transaction
-from jobs.executor import Executor
-from jobs.loop import Loop
+from jobs.executor import REPORTS_AT_MOST, Executor
+from jobs.loop import DATABASE_AWAY, Loop
 from jobs.states import State
 from jobs.store import moving, workers
 from jobs.store.statements import execute, rows
@@ -103,13 +104,16 @@ class Rescuer(Loop):
 
 
 def _answer_stale_requests(cursor: Any) -> int:
-    """Jobs that were to be cancelled while running, but failed or were rescued first: cancelled now."""
+    """Jobs that were to be cancelled while running, but failed or were rescued first: cancelled now.
+
+    One that runs again by now keeps its request: its new worker hears of it.
+    """
     stale = rows(cursor, "stale_cancel_requests", {})
     if not stale:
         return 0
     for job_id, reason in stale:
         moving.close(cursor, [job_id], State.CANCELLED, reason=reason)
-    execute(cursor, "clear_cancel_requests", {"ids": [job_id for job_id, _ in stale]})
+    execute(cursor, "drop_answered_requests", {"ids": [job_id for job_id, _ in stale]})
     return len(stale)
 
 
@@ -123,7 +127,8 @@ class Reporter(Loop):
         self._pending: list[Report] = []
 
     def tick(self) -> int:
-        self._pending += self._executor.reports()
+        # As many as the executor keeps, the newest: the database may be away for long.
+        self._pending = (self._pending + self._executor.reports())[-REPORTS_AT_MOST:]
         if not self._pending:
             return 0
         told = self._pending
@@ -135,6 +140,15 @@ class Reporter(Loop):
             write_progress(cursor, words)
 
         in_transaction(self.connection, write)
-        self._pending = self._pending[len(told) :]
+        self._pending = []
         ring("opsched_events")
         return len(told)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Ends the loop, then writes what was said in the last moment: a job that drained was telling how it ended."""
+        super().stop(timeout)
+        if self._thread is not None and self._thread.is_alive():
+            return
+        with contextlib.suppress(*DATABASE_AWAY):
+            self.tick()
+        super().stop(timeout)

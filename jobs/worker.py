@@ -77,12 +77,19 @@ class Worker:
 
     def wake(self) -> None:
         """End the present wait; from any thread."""
-        with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well
+        with contextlib.suppress(
+            OSError
+        ):  # a full pipe wakes as well; a closed one belongs to a worker that has ended
             self._wake_end.send(b"\0")
 
     def run(self) -> int:
         self._catch_signals()
-        worker_id = self._register()
+        try:
+            worker_id = self._register()
+        except psycopg.OperationalError:
+            logger.info("told to stop before there was a database")
+            self._close()
+            return 0
         self._scheduler = Scheduler(
             worker_id=worker_id,
             queues=self._options.queues,
@@ -191,6 +198,11 @@ class Worker:
             except psycopg.OperationalError as error:
                 logger.warning("scheduler: database away (%s)", str(error).splitlines()[0])
                 self.scheduler.close()
+                if self._stops_now():
+                    logger.warning(
+                        "%d jobs could not be given back; the lease will tell", self.scheduler.held()
+                    )
+                    return
                 self._wait(backoff.next())
 
     def _heed(self) -> None:
@@ -203,8 +215,11 @@ class Worker:
             self.scheduler.draining = True
             self._drain_until = time.monotonic() + self._settings.DRAIN_SECONDS
             self.scheduler.give_back(self._executor.take_back(), "the worker stops")
-        if self._signals > 1 or time.monotonic() > self._drain_until:
+        if self._stops_now():
             self.scheduler.give_back_all("the worker stops now")
+
+    def _stops_now(self) -> bool:
+        return self._signals > 1 or time.monotonic() > self._drain_until
 
     def _finished(self) -> bool:
         return self.scheduler.draining and self.scheduler.held() == 0
@@ -238,12 +253,18 @@ class Worker:
         self._executor.stop()
         self._sign_off()
         self.scheduler.close()
-        if self._listener is not None:
-            self._listener.close()
+        self._close()
         if self._death is not None:
             logger.error("worker %d stopped because %s ended: %r", self.scheduler.worker_id, *self._death)
         else:
             logger.info("worker %d stopped", self.scheduler.worker_id)
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._selector.close()
+        self._awake.close()
+        self._wake_end.close()
 
     def _sign_off(self) -> None:
         stats = dict(self.scheduler.stats)
