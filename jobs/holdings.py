@@ -39,13 +39,11 @@ class Holdings:
     def claims(self) -> list[int]:
         return list(self._left)
 
-    def since(self, job: ClaimedJob) -> float:
-        return self._jobs[job.id][1]
-
-    def oldest(self) -> float:
-        """When the job held longest came in; infinity without one."""
-        # Claims come in order of time and dicts keep it, so the first one is the oldest.
-        return next((since for _, since in self._jobs.values()), float("inf"))
+    def by_age(self, jobs: Iterable[ClaimedJob], before: float) -> tuple[list[ClaimedJob], list[ClaimedJob]]:
+        """Those of the jobs that are held: the ones that came in before that time, and the younger ones."""
+        held = [job for job in jobs if job in self]
+        old = [job for job in held if self._jobs[job.id][1] < before]
+        return old, [job for job in held if self._jobs[job.id][1] >= before]
 
     def finished_claims(self, transitions: Sequence[Transition]) -> list[int]:
         """Claims of which nothing is left once these ends are recorded."""

@@ -19,8 +19,9 @@ class Prefetch:
         self._concurrency = concurrency
         self._seconds = seconds
         self._limit = limit
-        # Nothing is known at first, so nothing is claimed ahead.
-        self.average = SLOWEST
+        # So slow that nothing is claimed ahead, however many threads: as long as nothing is known, and after too much.
+        self._slowest = max(SLOWEST, 2 * concurrency * seconds)
+        self.average = self._slowest
         self._busy_before = 0.0
 
     def observe(self, *, ended: int, busy_seconds: float) -> None:
@@ -32,7 +33,7 @@ class Prefetch:
 
     def too_far(self) -> None:
         """Jobs claimed ahead did not begin in time: claim ahead again only when some have ended quickly."""
-        self.average = max(self.average, SLOWEST)
+        self.average = max(self.average, self._slowest)
 
     def capacity(self) -> int:
         """How many jobs to hold at once, running and waiting."""

@@ -82,11 +82,8 @@ class Scheduler:
         self._rng = random.Random()  # noqa: S311 - jitter, no secret
         self._held = Holdings()
         self._unrecorded: list[Transition] = []
-        self._uncertain = False
-        self._polled = float("-inf")
-        self._busy_until = float("-inf")
-        self._rang = False
-        self._look_ahead = False
+        self._polled = self._busy_until = self._stale_at = float("-inf")
+        self._uncertain = self._rang = self._look_ahead = False
 
     # -- what the worker calls -----------------------------------------------------------------------------------------
 
@@ -97,6 +94,7 @@ class Scheduler:
     def control(self) -> None:
         """An operator did something: look at everything anew."""
         self._polled = float("-inf")
+        schedules.try_again()
 
     def held(self) -> int:
         return len(self._held)
@@ -188,16 +186,16 @@ class Scheduler:
 
     def _fire(self) -> int:
         due, has_schedule = self._window.due()
-        if has_schedule:
-            self.stats["slots"] += in_transaction(self._database(), schedules.fill_due)
+        filled = in_transaction(self._database(), schedules.fill_due) if has_schedule else 0
+        self.stats["slots"] += filled
         moved = in_transaction(self._database(), lambda cursor: promote(cursor, due)) if due else []
         if due or has_schedule:
-            # Whoever lost a promotion to another worker, and slots that were filled, show in the tables.
-            self._rang = True
-            ring(EVENTS)
             with self._database().cursor() as cursor:
                 self._window.look_ahead(cursor)
-        if moved or has_schedule:
+        if moved or filled:
+            # Whoever lost a promotion or a slot to another worker hears it from that one.
+            self._rang = True
+            ring(EVENTS)
             ring("opsched_jobs")
         return len(moved)
 
@@ -267,14 +265,16 @@ class Scheduler:
 
     def _return_stale(self) -> None:
         """A job claimed ahead that no thread began within a second goes back: another worker may have room."""
-        before = time.monotonic() - STALE_SECONDS
-        if not self._executor.unstarted() or self._held.oldest() > before:
+        now = time.monotonic()
+        # Not each round: the oldest may be one that runs for hours, and taking back stirs everything that waits.
+        if now < self._stale_at or not self._executor.unstarted():
             return
-        waiting = self._executor.take_back()
-        stale = [job for job in waiting if job in self._held and self._held.since(job) < before]
-        self._executor.put([job for job in waiting if job not in stale])
-        self.give_back(stale, "claimed ahead, but no thread became free")
-        self._prefetch.too_far()
+        self._stale_at = now + STALE_SECONDS / 4
+        stale, fresh = self._held.by_age(self._executor.take_back(), now - STALE_SECONDS)
+        self._executor.put(fresh)
+        if stale:
+            self.give_back(stale, "claimed ahead, but no thread became free")
+            self._prefetch.too_far()
 
     # -- the database --------------------------------------------------------------------------------------------------
 

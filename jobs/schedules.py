@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +27,17 @@ from jobs.store.statements import Cursor, execute, rows
 from jobs.submit import JobSpec, prepare
 from notifications.log import append
 
-__all__ = ["MAX_CATCH_UP", "check", "fill_due", "next_slots", "parse"]
+__all__ = ["MAX_CATCH_UP", "check", "fill_due", "next_slots", "parse", "refused", "try_again"]
 
 logger = logging.getLogger("opsched.schedules")
 
 MAX_CATCH_UP = 100
 _AT_ONCE = 50
 _STRETCH = 1_000
+_REFUSED_SECONDS = 60.0
+# Schedules this process could not fill, and until when it leaves them alone (monotonic). Memory, not the row: the slot
+# stays due, for a worker that knows the zone or takes the payload, and for this one after a deploy.
+_refused: dict[int, float] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +96,25 @@ def next_slots(expression: CronExpression, after: datetime, count: int) -> list[
     return slots
 
 
+def refused() -> list[int]:
+    """Schedules that could not be filled here within the last minute."""
+    now = time.monotonic()
+    return [schedule for schedule, until in list(_refused.items()) if now < until]
+
+
+def try_again() -> None:
+    """An operator did something: what was refused may fit now."""
+    _refused.clear()
+
+
 def fill_due(cursor: Cursor) -> int:
     """Fill the slots that are due, in the caller's transaction; the number of jobs submitted."""
     return sum(_fill(cursor, Due(**dict(zip(Due.__slots__, row, strict=True)))) for row in _locked(cursor))
 
 
 def _locked(cursor: Cursor) -> list[tuple[Any, ...]]:
-    return rows(cursor, "lock_due_schedules", {"kinds": registry.names(), "limit": _AT_ONCE})
+    params = {"kinds": registry.names(), "limit": _AT_ONCE, "refused": refused()}
+    return rows(cursor, "lock_due_schedules", params)
 
 
 def _fill(cursor: Cursor, due: Due) -> int:
@@ -112,12 +129,9 @@ def _fill(cursor: Cursor, due: Due) -> int:
     except (CoreError, InvalidSubmission) as error:
         # A deploy changed what the kind takes, or the zone is not known here: look again in a minute.
         logger.warning('schedule "%s" cannot be filled here: %s', due.name, error)
-        execute(
-            cursor,
-            "advance_schedule",
-            {"next": due.now + timedelta(minutes=1), "last": None, "schedule": due.id},
-        )
+        _refused[due.id] = time.monotonic() + _REFUSED_SECONDS
         return 0
+    _refused.pop(due.id, None)
     wanted, missed = _choose(due, *_past_slots(expression, due))
     filled = (
         [row[0] for row in rows(cursor, "insert_slots", {"schedule": due.id, "ats": wanted})]

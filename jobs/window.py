@@ -12,6 +12,7 @@ from typing import Any
 
 from jobs.core.priority_queue import IndexedPriorityQueue
 from jobs.core.timing_wheel import TimingWheel
+from jobs.schedules import refused
 from jobs.store.statements import Cursor, rows
 
 __all__ = ["DatabaseClock", "Window"]
@@ -22,6 +23,7 @@ CONTENDED_AT_MOST = 1_000
 DUE_AT_MOST = 10_000
 HOUR = 3_590.0  # the wheel has 3,600 slots
 FAR_EVERY = 60.0
+AGAIN_US = 10_000
 
 
 class DatabaseClock:
@@ -54,6 +56,7 @@ class Window:
         self._far_at = float("-inf")
         self.clock = DatabaseClock()
         self._wheel: TimingWheel[Any] | None = None
+        self._fired: set[Any] = set()
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -116,7 +119,11 @@ class Window:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def look_ahead(self, cursor: Cursor, *, far: bool = False) -> None:
-        """Put into the wheel what becomes due within the horizon; once a minute (`far`) within the coming hour."""
+        """Put into the wheel what becomes due within the horizon; once a minute (`far`) within the coming hour.
+
+        What fired just now and still waits is in other hands, and is looked at again in a moment: due as it is, it
+        would keep the loop turning for as long as somebody holds its row.
+        """
         now_us = self.clock.now_us()
         if self._wheel is None:
             self._wheel = TimingWheel(now_us)
@@ -126,16 +133,21 @@ class Window:
             "until": now_us / 1_000_000 + (HOUR if far else self._horizon),
             "limit": DUE_AT_MOST,
         }
+        soon_us = now_us + AGAIN_US
         for job_id, at_us in rows(cursor, "due_head", params):
-            self._wheel.insert(job_id, at_us)
-        for schedule_id, at_us in rows(cursor, "due_schedules", {**params, "kinds": self._kinds}):
-            self._wheel.insert(("schedule", schedule_id), at_us)
+            self._wheel.insert(job_id, max(at_us, soon_us) if job_id in self._fired else at_us)
+        params |= {"kinds": self._kinds, "refused": refused()}
+        for schedule_id, at_us in rows(cursor, "due_schedules", params):
+            timer = ("schedule", schedule_id)
+            self._wheel.insert(timer, max(at_us, soon_us) if timer in self._fired else at_us)
+        self._fired = set()
 
     def due(self) -> tuple[list[int], bool]:
         """Jobs whose time has come, and whether a schedule's has."""
         if self._wheel is None:
             return [], False
         fired = self._wheel.advance(self.clock.now_us())
+        self._fired = set(fired)
         jobs = [timer for timer in fired if isinstance(timer, int)]
         return jobs, len(jobs) < len(fired)
 

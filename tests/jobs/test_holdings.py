@@ -59,7 +59,7 @@ def test_a_later_claim_of_the_same_job_is_another_holding() -> None:
     held.add([new], 6.0)
     assert old not in held
     assert new in held
-    assert held.since(new) == 6.0
+    assert held.by_age([old, new], 7.0) == ([new], [])
 
 
 def test_forgetting_twice_is_forgetting_once() -> None:
@@ -71,12 +71,11 @@ def test_forgetting_twice_is_forgetting_once() -> None:
     assert held.finished_claims(ended(b)) == [1]
 
 
-def test_the_oldest_is_the_one_held_longest() -> None:
+def test_the_old_are_told_from_the_young_and_strangers_are_dropped() -> None:
     held = Holdings()
-    assert held.oldest() == float("inf")
-    a, b = claimed(1), claimed(2)
+    a, b, stranger = claimed(1), claimed(2), claimed(3)
     held.add([a], 5.0)
     held.add([b], 7.0)
-    assert held.oldest() == 5.0
+    assert held.by_age([stranger, b, a], 6.0) == ([a], [b])
     held.forget(ended(a))
-    assert held.oldest() == 7.0
+    assert held.by_age([a, b], 6.0) == ([], [b])

@@ -191,9 +191,23 @@ def test_a_schedule_that_cannot_be_filled_holds_up_no_other(caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING, logger="opsched.schedules"):
         assert fill() == 1
     assert 'schedule "broken" cannot be filled here' in caplog.text
-    wait = next_slot(Schedule.objects.get(pk=broken.pk)) - now()
-    assert timedelta(seconds=50) < wait < timedelta(seconds=61)
     assert Job.objects.get().kind == "test.echo"
+    assert fill() == 0
+    assert caplog.text.count("cannot be filled here") == 1, "left alone for a while"
+
+
+def test_a_slot_that_could_not_be_filled_is_filled_when_its_schedule_is_mended() -> None:
+    """At the time the expression names: another look in a minute used to become a slot of its own."""
+    broken = made(late=timedelta(minutes=5), kind="test.sized", payload={"size": 1}, misfire="all")
+    due = next_slot(broken)
+    Schedule.objects.filter(pk=broken.pk).update(payload={"size": "big"})
+    assert fill() == 0
+    assert next_slot(Schedule.objects.get()) == due
+    Schedule.objects.filter(pk=broken.pk).update(payload={"size": 2})
+    schedules.try_again()
+    assert fill() in (5, 6, 7)
+    assert slots()[0] == due
+    assert {slot.second for slot in slots()} == {0}
 
 
 def test_jobs_of_a_slot_belong_to_whoever_made_the_schedule() -> None:
