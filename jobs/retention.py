@@ -33,6 +33,7 @@ class Janitor(Loop):
     def __init__(self, *, on_death: Callable[[str, BaseException], None]) -> None:
         super().__init__(name="janitor", interval=60.0, on_death=on_death)
         self._keep = conf.get().RETENTION_SECONDS
+        self._after = 0  # where the last round stopped: what has to stay must not hold up what lies behind it
 
     def tick(self) -> int:
         connection = self.connection
@@ -45,13 +46,19 @@ class Janitor(Loop):
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
     def _clean(self, connection: psycopg.Connection[Any]) -> int:
-        deleted = in_transaction(connection, partial(delete_old_workflows, keep=self._keep))
-        after: int | None = 0
+        deleted = 0
         for _ in range(STRETCHES):
+            number = in_transaction(connection, partial(delete_old_workflows, keep=self._keep))
+            deleted += number
+            if not number:
+                break
+        for _ in range(STRETCHES):
+            stretch = partial(delete_old_jobs, keep=self._keep, after=self._after)
+            number, after = in_transaction(connection, stretch)
+            deleted += number
+            self._after = after or 0
             if after is None:
                 break
-            number, after = in_transaction(connection, partial(delete_old_jobs, keep=self._keep, after=after))
-            deleted += number
         with connection.cursor() as cursor:
             execute(cursor, "delete_old_workers", {"keep": self._keep})
         try:

@@ -195,6 +195,10 @@ def _fitting(kind: JobKind, payload: Any, at: str) -> Any:
             raise InvalidSubmission(f"{at}{path}", first["msg"]) from None
         except RecursionError:
             raise InvalidSubmission(f"{at}payload", "is nested too deep or refers to itself") from None
+        except Exception as error:
+            raise InvalidSubmission(
+                f"{at}payload", f"could not be checked: the model raised {type(error).__name__}"
+            ) from error
     return payload
 
 

@@ -1,0 +1,130 @@
+"""What one job, one model or one heap of old rows must not do to everything beside it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from django.db import connection
+from pydantic import BaseModel, field_validator
+
+import jobs
+from jobs import JobSpec, retention, schedules, steering
+from jobs.control import Actor
+from jobs.core.backoff import Fixed
+from jobs.database import django_cursor
+from jobs.errors import InvalidSubmission
+from jobs.models import Job, Schedule
+from jobs.prefetch import Prefetch
+from jobs.registry import JobKind, registry
+from jobs.retention import Janitor
+from jobs.schedules import fill_due
+from jobs.states import State
+from tests.jobs import kinds
+from tests.jobs.conftest import Bench
+from tests.jobs.ground import in_state
+from tests.support import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Moody(BaseModel):
+    """Its check looks something up and does not find it."""
+
+    size: int
+
+    @field_validator("size")
+    @classmethod
+    def _known(cls, size: int) -> int:
+        return {1: 1}[size]
+
+
+@pytest.fixture
+def moody(monkeypatch: pytest.MonkeyPatch) -> str:
+    def run(ctx: Any, payload: dict[str, Any]) -> None:
+        return None
+
+    kind = JobKind(
+        name="test.moody",
+        fn=run,
+        queue="test",
+        priority=0,
+        max_attempts=1,
+        backoff=Fixed(seconds=1),
+        timeout=None,
+        payload_model=Moody,
+        is_async=False,
+        description="",
+    )
+    monkeypatch.setitem(registry._kinds, kind.name, kind)
+    return kind.name
+
+
+def test_a_model_that_fails_refuses_the_submission(moody: str) -> None:
+    with pytest.raises(InvalidSubmission) as refused:
+        jobs.submit(moody, {"size": 2})
+    assert refused.value.field == "payload"
+    assert "KeyError" in refused.value.reason
+    assert not Job.objects.exists()
+
+
+def test_a_model_that_fails_in_a_worker_costs_its_schedule_a_minute_and_not_the_worker(moody: str) -> None:
+    fields = {"kind": moody, "payload": {"size": 1}, "cron": "* * * * *", "timezone": "UTC"}
+    schedule = steering.create_schedule(Actor(), name="s", **fields)
+    Schedule.objects.update(payload={"size": 2}, next_slot_at="2026-01-01T00:00Z", catch_up_seconds=60)
+    with django_cursor() as cursor:
+        assert fill_due(cursor) == 0
+    assert schedules.refused() == [schedule.pk]
+    schedules.try_again()
+
+
+def test_a_long_job_does_not_slow_down_the_short_ones_beside_it(bench: Bench) -> None:
+    """It is the oldest the worker holds; only those that wait, and wait long, say that too much was claimed ahead."""
+    long = jobs.submit("test.gated")
+    bench.until(long.id, "running")
+    eventually(lambda: long.id in bench.executor.running())
+    began = time.monotonic()
+    while time.monotonic() < began + 1.2 or bench.scheduler.held() < 2:
+        jobs.submit_many([JobSpec(kind="test.echo")] * 50)
+        bench.scheduler._prefetch.average = 0.001
+        bench.round()
+        assert bench.scheduler._prefetch.average < 0.5
+    kinds.GATE.set()
+    bench.until(long.id, "completed")
+
+
+@pytest.mark.parametrize("concurrency", [1, 8, 100, 1000])
+def test_nothing_is_claimed_ahead_before_anything_is_known_or_after_it_was_too_much(concurrency: int) -> None:
+    ahead = Prefetch(concurrency=concurrency, seconds=0.1, limit=5000)
+    assert ahead.capacity() == concurrency
+    busy = 0.0
+    for _ in range(50):
+        busy += 0.01
+        ahead.observe(ended=10, busy_seconds=busy)
+    assert ahead.capacity() > concurrency
+    ahead.too_far()
+    assert ahead.capacity() == concurrency
+
+
+def test_old_jobs_that_must_stay_do_not_hold_up_the_deletion_of_those_behind_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "STRETCH", 2)
+    monkeypatch.setattr(retention, "STRETCHES", 1)
+    for _ in range(5):
+        in_state(State.DEAD)
+    gone = in_state(State.COMPLETED)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_job SET created_at = created_at - interval '1 year', finished_at = now() - interval '1 year'"
+        )
+    janitor = Janitor(on_death=lambda *_: None)
+    try:
+        assert [janitor.tick() for _ in range(4)].count(1) == 1
+        for _ in range(4):
+            assert janitor.tick() == 0, "and it begins anew"
+    finally:
+        janitor.stop()
+    assert not Job.objects.filter(pk=gone).exists()
+    assert Job.objects.count() == 5
