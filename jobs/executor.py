@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from asgiref.sync import sync_to_async
 from django.db import connections
 
 from jobs import completion
 from jobs.context import JobContext, Report
 from jobs.errors import JobTimeout, UnknownKind
-from jobs.outcomes import Failed, GiveBack, Outcome
+from jobs.outcomes import Completed, Failed, GiveBack, Outcome
 from jobs.registry import JobKind, Registry
 from jobs.store.values import ClaimedJob
 
@@ -50,6 +51,8 @@ class Executor:
         self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._slots: asyncio.Semaphore | None = None
+        self._cleaning: asyncio.Task[None] | None = None
+        self._cleaned_at = float("-inf")
         self._busy_seconds = 0.0
         self._low_water = 0
 
@@ -196,7 +199,19 @@ class Executor:
             outcome = completion.failure(error)
         finally:
             self._forget(context)
+        self._clean_beside(failed=not isinstance(outcome, Completed))
         return self._after(context, outcome)
+
+    def _clean_beside(self, *, failed: bool) -> None:
+        """Async handlers reach Django's connections in a thread of asgiref's, where a broken one would stay broken.
+
+        After each failure and once a second; nobody waits for it, since that thread may be held up by another job.
+        """
+        if not failed and time.monotonic() < self._cleaned_at + 1.0:
+            return
+        if self._cleaning is None or self._cleaning.done():
+            self._cleaned_at = time.monotonic()
+            self._cleaning = asyncio.get_running_loop().create_task(sync_to_async(_clean_connections)())
 
     def _context(self, kind: JobKind, job: ClaimedJob, began: float) -> JobContext:
         timeout = kind.timeout
