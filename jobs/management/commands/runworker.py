@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
@@ -18,6 +20,7 @@ __all__ = ["Command"]
 
 MAX_CONCURRENCY = 1000
 MAX_PROCESSES = 64
+LEAVE_SECONDS = 3.0
 
 
 class Command(BaseCommand):
@@ -57,8 +60,16 @@ class Command(BaseCommand):
             ).run()
 
         if options["processes"] == 1:
-            sys.exit(child(None, 0))
+            _leave(child(None, 0))
         sys.exit(Supervisor(count=options["processes"], child=child).run())
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, also where a handler left a thread that hangs, which the interpreter would join for ever."""
+    patience = threading.Timer(LEAVE_SECONDS, os._exit, [code])
+    patience.daemon = True
+    patience.start()
+    sys.exit(code)
 
 
 def _within(what: str, value: int, high: int) -> None:
