@@ -175,6 +175,8 @@ def cancel_workflow(actor: Actor, workflow_id: int, *, reason: str = "") -> Acti
             raise NotFound(f"There is no workflow {workflow_id}.")
         if workflow.state not in ("running", "failed"):
             raise ActionRefused(f"The workflow is {workflow.state} and cannot be cancelled.")
+        if not ids:
+            raise ActionRefused("Every job of the workflow has ended: nothing is left to cancel.")
         Workflow.objects.filter(pk=workflow_id).update(cancelled_at=transaction_now(cursor))
         closed = moving.close(cursor, ids, State.CANCELLED, reason=why)
         dead = moving.close(

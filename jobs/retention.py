@@ -61,6 +61,7 @@ class Janitor(Loop):
                 break
         with connection.cursor() as cursor:
             execute(cursor, "delete_old_workers", {"keep": self._keep})
+            execute(cursor, "delete_old_slots", {"keep": self._keep})
         try:
             prune_expired()
         finally:

@@ -100,10 +100,7 @@ class Attempt(models.Model):
     job that simply ran would cost more than it tells.
     """
 
-    OUTCOMES = [
-        (word, word)
-        for word in ("failed", "lost", "rejected", "snoozed", "cancelled", "discarded")
-    ]
+    OUTCOMES = [(word, word) for word in ("failed", "lost", "rejected", "snoozed", "cancelled", "discarded")]
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, db_index=False, related_name="attempts")
     number = models.SmallIntegerField()

@@ -16,6 +16,7 @@ import pytest
 from django.db import connection
 from httpx_sse import connect_sse
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from notifications.doorbell import ring
 from notifications.log import EventDraft, append
@@ -106,7 +107,7 @@ def test_a_socket_passes_through_the_proxy(nginx: Nginx) -> None:
     with connect(
         f"ws://127.0.0.1:{nginx.port}/ws/",
         additional_headers=ada.by_session,
-        origin=f"http://127.0.0.1:{nginx.port}",
+        origin=Origin(f"http://127.0.0.1:{nginx.port}"),
     ) as socket_:
         socket_.send(json.dumps({"type": "subscribe", "topics": ["test:1"]}))
         seen: list[dict[str, Any]] = [json.loads(socket_.recv(timeout=10))]

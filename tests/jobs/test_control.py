@@ -358,3 +358,11 @@ def test_a_failed_workflow_can_be_cancelled_and_frees_its_dead_letters() -> None
     control.cancel_workflow(ME, workflow)
     assert Workflow.objects.get(pk=workflow).state == "cancelled"
     assert not DeadLetter.objects.exists()
+
+
+def test_a_failed_workflow_with_nothing_left_cannot_be_cancelled_again() -> None:
+    workflow, _ = jobs.submit_workflow("w", [JobSpec(kind="test.echo", key="a")])
+    control.cancel(ME, Job.objects.filter(workflow_id=workflow).values_list("pk", flat=True))
+    with pytest.raises(ActionRefused):
+        control.cancel_workflow(ME, workflow)
+    assert not OperatorAction.objects.filter(target_type="workflow").exists()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jobs.errors import InvalidSubmission
 from jobs.payloads import check_integer, check_seconds, check_text, check_time, encode_json
 
-LIMITS = {"field": "payload", "max_bytes": 1000, "max_depth": 5}
+LIMITS: dict[str, Any] = {"field": "payload", "max_bytes": 1000, "max_depth": 5}
 
 
 def nested(depth: int) -> Any:

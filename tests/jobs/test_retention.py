@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from django.db import connection
 
 import jobs
 from jobs import JobSpec, retention
+from jobs.control import Actor
 from jobs.database import django_cursor, open_connection
 from jobs.models import (
     Attempt,
@@ -18,11 +20,13 @@ from jobs.models import (
     Job,
     LogLine,
     Progress,
+    Slot,
     WorkerProcess,
     Workflow,
 )
 from jobs.retention import LOCK, Janitor, delete_old_jobs, delete_old_workflows
 from jobs.states import FINISHED, State
+from jobs.steering import create_schedule
 from jobs.store.statements import execute
 from tests.jobs.ground import consistent, end, in_state, make_worker, take
 
@@ -182,3 +186,17 @@ def test_one_janitor_at_a_time() -> None:
         assert not Job.objects.exists()
     finally:
         janitor.stop()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_slots_filled_long_ago_go_and_those_to_come_stay() -> None:
+    schedule = create_schedule(Actor(), name="nightly", kind="test.echo", cron="0 2 * * *")
+    assert schedule.next_slot_at is not None
+    for days in (-400, -1, 0):
+        Slot.objects.create(schedule=schedule, at=schedule.next_slot_at + timedelta(days=days), job_id=1)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_slot SET created_at = at - interval '1 year' WHERE at <> %s", [schedule.next_slot_at]
+        )
+        assert execute(cursor, "delete_old_slots", {"keep": 90 * 86400.0}) == 2
+    assert [slot.at for slot in Slot.objects.all()] == [schedule.next_slot_at]

@@ -137,6 +137,7 @@ def test_what_is_said_wins() -> None:
         "scheduled",
         at,
     )
+    assert job.options is not None
     assert job.options["timeout"] == 4.0
     assert job.options["backoff"]["base"] == 3
 
