@@ -15,10 +15,15 @@ from django.db import InterfaceError, OperationalError
 
 from notifications.pg import Backoff, connect
 
-__all__ = ["Loop"]
+__all__ = ["DATABASE_AWAY", "Loop", "first_line"]
 
-# psycopg's own, and the two Django wraps them in.
-DATABASE_AWAY = (psycopg.OperationalError, OperationalError, InterfaceError)
+# psycopg's own, and the two Django wraps them in; and a standby that a failover led to, until it is the primary.
+DATABASE_AWAY = (
+    psycopg.OperationalError,
+    OperationalError,
+    InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 
 logger = logging.getLogger("opsched.worker")
 
@@ -77,12 +82,13 @@ class Loop:
 
     def _lost(self, error: Exception) -> float:
         wait = self._backoff.next()
-        logger.warning("%s: database away (%s); again in %.1f s", self.name, _first_line(error), wait)
+        logger.warning("%s: database away (%s); again in %.1f s", self.name, first_line(error), wait)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
         return wait
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, for a line of the log; its class where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

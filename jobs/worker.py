@@ -19,12 +19,10 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-import psycopg
-
 from jobs import conf
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
-from jobs.loop import Loop
+from jobs.loop import DATABASE_AWAY, Loop, first_line
 from jobs.maintenance import Heartbeat, Reporter, Rescuer
 from jobs.registry import Registry, registry
 from jobs.retention import Janitor
@@ -86,7 +84,7 @@ class Worker:
         self._catch_signals()
         try:
             worker_id = self._register()
-        except psycopg.OperationalError:
+        except DATABASE_AWAY:
             logger.info("told to stop before there was a database")
             self._close()
             return 0
@@ -132,10 +130,10 @@ class Worker:
                     )
                     ring("opsched_events")
                     return worker_id
-            except psycopg.OperationalError as error:
+            except DATABASE_AWAY as error:
                 if self._signals:
                     raise
-                logger.warning("database away (%s); trying again", str(error).splitlines()[0])
+                logger.warning("database away (%s); trying again", first_line(error))
                 time.sleep(backoff.next())
 
     def _loops(self) -> list[Any]:
@@ -195,8 +193,8 @@ class Worker:
                 self.scheduler.tick()
                 backoff.reset()
                 self._wait(self.scheduler.wait_seconds())
-            except psycopg.OperationalError as error:
-                logger.warning("scheduler: database away (%s)", str(error).splitlines()[0])
+            except DATABASE_AWAY as error:
+                logger.warning("scheduler: database away (%s)", first_line(error))
                 self.scheduler.close()
                 if self._stops_now():
                     logger.warning(
@@ -273,5 +271,5 @@ class Worker:
                 in_transaction(
                     connection, lambda cursor: workers.stop(cursor, self.scheduler.worker_id, stats=stats)
                 )
-        except psycopg.OperationalError as error:
-            logger.warning("could not sign off (%s); the lease will tell", str(error).splitlines()[0])
+        except DATABASE_AWAY as error:
+            logger.warning("could not sign off (%s); the lease will tell", first_line(error))

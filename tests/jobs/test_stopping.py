@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -86,6 +87,37 @@ def test_a_second_signal_ends_a_worker_whose_database_is_away(monkeypatch: pytes
     helper.join(10)
     assert took < 14
     assert Job.objects.get(pk=job.id).state == "running"
+
+
+def test_a_database_that_only_lets_read_for_a_while_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """As after a failover that led to a standby: neither the scheduler nor a loop beside it gives up."""
+    worker = Worker(Options(queues=["test"], concurrency=1, name="patient"))
+    job = jobs.submit("test.echo", scheduled_at=datetime.now(UTC) + timedelta(seconds=1))
+
+    def lock_it() -> None:
+        with open_connection("test administrator") as own:
+            own.execute("SET default_transaction_read_only = off")
+            eventually(lambda: worker._listener is not None)
+            database = connection.settings_dict["NAME"]
+            own.execute(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on')
+            try:
+                own.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'opsched %'"
+                )
+                eventually(lambda: "scheduler: database away" in caplog.text)
+                eventually(lambda: "heartbeat: database away (cannot execute" in caplog.text)
+            finally:
+                own.execute(f'ALTER DATABASE "{database}" RESET default_transaction_read_only')
+        eventually(lambda: Job.objects.get(pk=job.id).state == "completed")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    helper = in_the_background(lock_it)
+    watchdog = threading.Timer(30, os.kill, [os.getpid(), signal.SIGTERM])
+    watchdog.start()
+    assert worker.run() == 0, caplog.text
+    watchdog.cancel()
+    helper.join(10)
+    assert Job.objects.get(pk=job.id).state == "completed"
 
 
 def test_told_to_stop_before_there_is_a_database_it_ends_in_peace(monkeypatch: pytest.MonkeyPatch) -> None:
