@@ -10,10 +10,14 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
+from django.db.backends.postgresql.operations import DatabaseOperations
+from psycopg.errors import DeadlockDetected
 
 from opsched.embedded import client
 from opsched.embedded.layout import Layout
@@ -69,6 +73,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for program in mark.args:
             if not any(shutil.which(name) for name in _PROGRAMS.get(program, (program,))):
                 pytest.skip(f"the program {program} is not installed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_is_tried_again() -> Iterator[None]:
+    """Emptying the tables locks all of them, and a web process or worker of the test may be reading two of them.
+
+    PostgreSQL then ends one side of the deadlock; where that is the flush, it is simply run again.
+    """
+    flush = DatabaseOperations.execute_sql_flush
+
+    def again(self: DatabaseOperations, sql_list: list[str]) -> None:
+        for _ in range(4):
+            try:
+                return flush(self, sql_list)
+            except OperationalError as error:
+                if not isinstance(error.__cause__, DeadlockDetected):
+                    raise
+        return flush(self, sql_list)
+
+    DatabaseOperations.execute_sql_flush = again  # type: ignore[method-assign,assignment]
+    yield
+    DatabaseOperations.execute_sql_flush = flush  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(trylast=True)
