@@ -10,7 +10,7 @@ from django.db import connection
 from pydantic import BaseModel, field_validator
 
 import jobs
-from jobs import JobSpec, retention, schedules, steering
+from jobs import JobSpec, retention, schedules, steering, window
 from jobs.control import Actor
 from jobs.core.backoff import Fixed
 from jobs.database import django_cursor
@@ -23,7 +23,7 @@ from jobs.schedules import fill_due
 from jobs.states import State
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench
-from tests.jobs.ground import in_state
+from tests.jobs.ground import in_state, make_worker, take
 from tests.support import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,3 +128,23 @@ def test_old_jobs_that_must_stay_do_not_hold_up_the_deletion_of_those_behind_the
         janitor.stop()
     assert not Job.objects.filter(pk=gone).exists()
     assert Job.objects.count() == 5
+
+
+def test_a_better_job_in_a_long_queue_is_not_passed_over_for_a_worse_one_in_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The heap once held the best of each queue: with the urgent one's used up, it was the other one's turn."""
+    monkeypatch.setattr(window, "READY_AT_MOST", 3)
+    idle = jobs.submit_many([JobSpec(kind="test.echo", queue="idle", priority=-100)] * 5)
+    urgent = jobs.submit_many([JobSpec(kind="test.echo", queue="urgent", priority=100)] * 5)
+    seen = window.Window(queues=[], kinds=["test.echo"], horizon=3.0)
+    order: list[int] = []
+    with django_cursor() as cursor:
+        while len(order) < 10:
+            seen.refill(cursor)
+            assert len(seen) <= 3
+            best = seen.candidates(4)
+            taken = take(make_worker(), *best)
+            seen.claimed(best, [job.id for job in taken], 4)
+            order += best
+    assert order == [job.id for job in urgent + idle]
