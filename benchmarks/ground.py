@@ -55,9 +55,12 @@ def workers(*, processes: int) -> Iterator[None]:
     from jobs.models import WorkerProcess
 
     command = [sys.executable, "manage.py", "runworker", "--queues", "bench", "--processes", str(processes)]
+    before = list(WorkerProcess.objects.values_list("pk", flat=True))
     runner = subprocess.Popen(command, cwd=ROOT)
     try:
-        until(lambda: WorkerProcess.objects.filter(state="live").count() == processes)
+        # Two heartbeats: its loops run, its connections stand.
+        ready = WorkerProcess.objects.filter(state="live", beat__gte=2).exclude(pk__in=before)
+        until(lambda: ready.count() == processes)
         yield
     finally:
         runner.terminate()

@@ -43,13 +43,14 @@ def drain(processes: int) -> float:
     """From the first claim to the last completion, as the database recorded them."""
     from jobs import steering
     from jobs.control import Actor
-    from jobs.models import Ready
+    from jobs.models import Claim, Ready
 
     count = Ready.objects.count()
     steering.pause_queue(Actor(), "bench")
     with workers(processes=processes):
         steering.resume_queue(Actor(), "bench")
-        until(lambda: not Ready.objects.exists())
+        # Also what was claimed must have ended: a worker that is told to stop gives the rest back.
+        until(lambda: not Ready.objects.exists() and not Claim.objects.exists())
     return _rate(count)
 
 
@@ -108,7 +109,9 @@ def floor() -> float:
         while held.jobs:
             done += len(held.jobs)
             held = in_transaction(connection, one_round)
-        return done / (time.perf_counter() - began)
+        rate = done / (time.perf_counter() - began)
+        in_transaction(connection, lambda cursor: worker_store.stop(cursor, worker, stats={}))
+        return rate
 
 
 def _complete(cursor: Any, worker: int, jobs: Any) -> None:
