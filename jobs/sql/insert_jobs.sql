@@ -1,5 +1,6 @@
 -- Insert many jobs and what they wait for, in one statement. Ids come from the sequence in the order given (`ord`), so
--- that the caller can match them. The queues exist already (ensure_queues.sql): an inner join would lose the ready row of one that does not.
+-- that the caller can match them. A queue comes into being with its first job, in the same statement: the join does not
+-- see it yet, so a missing one counts with the defaults it gets here. The NOT EXISTS keeps the usual case free of writes.
 WITH clock AS (
     SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now
 ), input AS MATERIALIZED (
@@ -11,6 +12,12 @@ WITH clock AS (
         %(payloads)s::text[], %(options)s::text[], %(ats)s::timestamptz[], %(tasks)s::text[], %(pendings)s::int[]
     ) WITH ORDINALITY AS u(kind, queue, priority, max_attempts, payload, options, at, task, pending, ord)
     ORDER BY u.ord
+), queue AS (
+    INSERT INTO jobs_queue (name, description, ageing_seconds)
+    SELECT DISTINCT i.queue, '', 60.0::float8 FROM input i
+    WHERE NOT EXISTS (SELECT 1 FROM jobs_queue q WHERE q.name = i.queue)
+    ORDER BY 1
+    ON CONFLICT (name) DO NOTHING
 ), job AS (
     INSERT INTO jobs_job (id, kind, queue, state, priority, attempt, max_attempts, payload, options, created_at,
                           scheduled_at, ready_at, workflow_id, task, created_by_id)
@@ -19,8 +26,9 @@ WITH clock AS (
     FROM input, clock
 ), ready AS (
     INSERT INTO jobs_ready (job_id, queue, kind, rank)
-    SELECT i.id, i.queue, i.kind, jobs_rank(clock.now, i.priority, q.ageing_seconds)
-    FROM clock, input i JOIN jobs_queue q ON q.name = i.queue
+    SELECT i.id, i.queue, i.kind,
+           jobs_rank(clock.now, i.priority, CASE WHEN q.name IS NULL THEN 60.0 ELSE q.ageing_seconds END)
+    FROM clock, input i LEFT JOIN jobs_queue q ON q.name = i.queue
     WHERE i.state = 'available'
 ), scheduled AS (
     INSERT INTO jobs_scheduled (job_id, at, state)

@@ -25,7 +25,6 @@ def insert_jobs(
     now: datetime | None = None,
 ) -> list[tuple[int, State]]:
     """Insert the jobs; id and first state of each, in the order given."""
-    execute(cursor, "ensure_queues", {"names": sorted({job.queue for job in jobs})})
     params = {
         "kinds": [job.kind for job in jobs],
         "queues": [job.queue for job in jobs],

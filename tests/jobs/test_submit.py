@@ -106,6 +106,15 @@ def test_a_workflow_without_jobs_or_name_is_refused() -> None:
         jobs.submit_workflow("", [JobSpec(kind="test.echo", key="a")])
 
 
+@pytest.mark.parametrize("parents", ["a", 5, None])
+def test_parents_are_a_list_and_a_text_is_none(parents: Any) -> None:
+    specs = [JobSpec(kind="test.echo", key="a"), JobSpec(kind="test.echo", key="b", parents=parents)]
+    with pytest.raises(InvalidSubmission, match="must be a list of keys") as caught:
+        jobs.submit_workflow("w", specs)
+    assert caught.value.field == "jobs[1].parents"
+    assert nothing_was_stored()
+
+
 def test_what_is_not_said_comes_from_the_kind() -> None:
     job = Job.objects.get(pk=jobs.submit("test.answer", {"how": "x"}).id)
     assert (job.queue, job.priority, job.max_attempts, job.options, job.state) == (
@@ -166,3 +175,21 @@ def test_a_workflow_is_stored_with_its_edges() -> None:
 def test_nothing_to_submit_is_fine() -> None:
     assert jobs.submit_many([]) == []
     assert nothing_was_stored()
+
+
+def test_a_queue_comes_into_being_with_its_first_job_and_ranks_it_as_it_will_rank_the_next() -> None:
+    """The statement that creates the queue cannot see it yet, so the first job's rank comes from the same defaults."""
+    placed = [jobs.submit("test.echo", queue="brand-new", priority=7) for _ in range(2)]
+    assert Queue.objects.get(pk="brand-new").ageing_seconds == 60.0
+    ranks = {
+        ready.job.ready_at.timestamp() * 1e6 - ready.rank
+        for ready in Ready.objects.filter(pk__in=[one.id for one in placed]).select_related("job")
+        if ready.job.ready_at is not None
+    }
+    assert all(abs(rank - 7 * 60e6) < 2 for rank in ranks)
+
+
+def test_a_strict_queue_ranks_by_priority_alone() -> None:
+    Queue.objects.create(name="strict", ageing_seconds=None)
+    low, high = (jobs.submit("test.echo", queue="strict", priority=p) for p in (0, 1))
+    assert Ready.objects.get(pk=high.id).rank < Ready.objects.get(pk=low.id).rank - 10**15
