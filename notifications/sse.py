@@ -38,6 +38,9 @@ _HEADERS = [
 ]
 
 
+_MAX_PARAMETERS = 200
+
+
 class _Refused(Exception):  # an answer, not a mistake
     def __init__(self, status: HTTPStatus, detail: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(detail)
@@ -137,7 +140,10 @@ def _body(*frames: bytes) -> dict[str, Any]:
 
 
 def _parameters(scope: dict[str, Any]) -> dict[str, list[str]]:
-    return parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=200)
+    try:
+        return parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        raise BadTopics(f"The address has more than {_MAX_PARAMETERS} parameters.") from None
 
 
 def _last_event_id(scope: dict[str, Any]) -> str | None:

@@ -174,6 +174,13 @@ def test_refusals_are_problems_with_a_reason(daphne: Daphne, ada: Person) -> Non
             assert change["topics"] in problem["detail"]
 
 
+def test_a_flood_of_parameters_is_refused_like_bad_topics(daphne: Daphne, ada: Person) -> None:
+    address = f"{daphne.url}/notifications/stream?topics=test:1" + "&a=1" * 200
+    response = httpx.get(address, headers=ada.by_token)
+    assert response.status_code == 400
+    assert "200 parameters" in response.json()["detail"]
+
+
 def test_a_stream_is_only_read(daphne: Daphne, ada: Person) -> None:
     for method in ("HEAD", "POST", "DELETE"):
         address = f"{daphne.url}/notifications/stream?topics=test:1"
