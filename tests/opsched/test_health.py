@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import AsyncClient, Client
+from rest_framework.authtoken.models import Token
 
 from notifications import epoch
 from notifications.ticker import Ticker
@@ -143,6 +146,36 @@ async def test_static_files_come_whole_and_without_a_warning_under_asgi(async_cl
     assert answer["Content-Type"].startswith("text/css")
     assert int(answer["Content-Length"]) == len(answer.content) > 1000
     assert (await async_client.get("/static/../opsched/settings.py")).status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_head_is_answered_without_any_part_of_the_body() -> None:
+    """A body in several parts: the server itself leaves out only the first."""
+    from opsched.asgi import application
+
+    user = await get_user_model().objects.acreate(username="ada", is_superuser=True)
+    token = await Token.objects.acreate(user=user)
+    sent: list[dict[str, Any]] = []
+    request = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        return request.pop() if request else await asyncio.Future()
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"authorization", f"Token {token.key}".encode())]
+    scope = {
+        "type": "http",
+        "method": "HEAD",
+        "path": "/api/schema/",
+        "query_string": b"",
+        "headers": headers,
+    }
+    await application(scope, receive, send)
+    assert sent[0]["status"] == 200
+    assert int(dict(sent[0]["headers"])[b"Content-Length"]) > 65_536
+    assert b"".join(message["body"] for message in sent[1:]) == b""
 
 
 def test_static_files_are_found_without_asgi_too(client: Client) -> None:
