@@ -188,6 +188,8 @@ def _payload(given: str) -> Any:
     """The payload as JSON. Its size, depth and shape are checked where every payload is."""
     text = given
     if given == "-":
+        if sys.stdin is None:  # closed by whoever started us
+            raise InvalidSubmission("payload", "there is no standard input to read it from")
         # Four times the limit leaves room for white space and escapes; more is not worth reading.
         most = 4 * conf.get().MAX_PAYLOAD_BYTES
         data = sys.stdin.buffer.read(most + 1)

@@ -86,6 +86,12 @@ def test_standard_input_that_is_no_payload(monkeypatch: pytest.MonkeyPatch, data
     assert not Job.objects.exists()
 
 
+def test_standard_input_that_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert "no standard input" in refused(2, "submit", KIND, "--payload", "-")
+    assert not Job.objects.exists()
+
+
 DEEP = '{"a":' * 40 + "1" + "}" * 40
 BAD = {
     "unknown kind": (["workflow.tsk"], 'Did you mean "workflow.task"?'),
