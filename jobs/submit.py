@@ -134,6 +134,9 @@ def _edges(specs: Sequence[JobSpec]) -> list[tuple[int, int]]:
     """Edges as indexes, after the graph was found sound."""
     index: dict[str, int] = {}
     for place, spec in enumerate(specs):
+        # A text is a sequence of texts too, and "ab" would be the parents "a" and "b".
+        if not isinstance(spec.parents, Sequence) or isinstance(spec.parents, str):
+            raise InvalidSubmission(f"jobs[{place}].parents", "must be a list of keys")
         check_text(spec.key, field=f"jobs[{place}].key", max_length=200)
         if spec.key in index:
             raise InvalidSubmission(
