@@ -76,7 +76,9 @@ def parse(cron: str, timezone: str) -> CronExpression:
     try:
         return CronExpression.parse(cron, timezone)
     except CoreError as error:
-        raise InvalidSubmission(getattr(error, "field", "cron"), str(error)) from None
+        raise InvalidSubmission(
+            getattr(error, "field", "cron"), getattr(error, "reason", str(error))
+        ) from None
 
 
 def _first_slot(expression: CronExpression) -> None:
@@ -84,7 +86,7 @@ def _first_slot(expression: CronExpression) -> None:
     try:
         expression.next_after(datetime.now(UTC))
     except CoreError as error:
-        raise InvalidSubmission("cron", str(error)) from None
+        raise InvalidSubmission("cron", getattr(error, "reason", str(error))) from None
 
 
 def next_slots(expression: CronExpression, after: datetime, count: int) -> list[datetime]:

@@ -152,6 +152,8 @@ def _edges(specs: Sequence[JobSpec]) -> list[tuple[int, int]]:
 
 def prepare(spec: JobSpec, *, at: str = "") -> NewJob:
     """Check one spec and fill in the kind's defaults. `at`: prefix of the field in errors. No I/O."""
+    if not isinstance(spec, JobSpec):
+        raise InvalidSubmission(at.rstrip(".") or "job", f"must be a JobSpec, not {type(spec).__name__}")
     check_text(spec.kind, field=f"{at}kind", max_length=100)
     kind = registry.get(spec.kind)
     settings = conf.get()
@@ -210,5 +212,8 @@ def _options(spec: JobSpec, at: str) -> str | None:
     if spec.timeout is not None:
         options["timeout"] = check_seconds(spec.timeout, field=f"{at}timeout", high=MAX_TIMEOUT)
     if spec.backoff is not None:
+        if not isinstance(spec.backoff, Backoff):
+            reason = f"must be one of jobs.core.backoff, not {type(spec.backoff).__name__}"
+            raise InvalidSubmission(f"{at}backoff", reason)
         options["backoff"] = spec.backoff.to_dict()
     return json.dumps(options) if options else None

@@ -183,8 +183,9 @@ OPSCHED = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"short": {"()": "opsched.logs.NoTracebackOfRefusals"}},
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["short"]}},
     "root": {
         "handlers": ["stderr"],
         "level": environment.choice(_env, "OPSCHED_LOG_LEVEL", ("INFO", "DEBUG", "WARNING", "ERROR")),

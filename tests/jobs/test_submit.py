@@ -52,6 +52,7 @@ def test_an_unknown_kind_is_refused_with_the_nearest_name() -> None:
         ({"kind": "test.sized", "payload": {"size": "big"}}, "payload.size"),
         ({"kind": "test.sized", "payload": {"size": 1, "colour": "red"}}, "payload.colour"),
         ({"kind": ""}, "kind"),
+        ({"backoff": "fast"}, "backoff"),
         ({"kind": "a\x00"}, "kind"),
     ],
 )
@@ -66,6 +67,14 @@ def test_one_bad_job_refuses_all_of_them_and_is_named() -> None:
     with pytest.raises(InvalidSubmission) as caught:
         jobs.submit_many([JobSpec(kind="test.echo"), JobSpec(kind="test.echo", priority=200)])
     assert caught.value.field == "jobs[1].priority"
+    assert nothing_was_stored()
+
+
+def test_what_is_no_spec_is_refused_by_its_place() -> None:
+    wrong: Any = [JobSpec(kind="test.echo"), "test.echo"]
+    with pytest.raises(InvalidSubmission) as caught:
+        jobs.submit_many(wrong)
+    assert caught.value.field == "jobs[1]"
     assert nothing_was_stored()
 
 
