@@ -46,6 +46,7 @@ class Hub:
         self._lock = threading.Lock()
         self._joining: list[_Join] = []
         self._counted: list[_Join] = []
+        self._handed: list[_Join] = []
         self._topics: frozenset[str] = frozenset()
         self.on_join: Callable[[Connection], None] = lambda connection: None
 
@@ -99,6 +100,8 @@ class Hub:
             self._reset(batch.position)
         for join in joined:
             self._mark(join, batch.begins)
+        with self._lock:
+            self._handed = [join for join in self._handed if join not in joined]
         self.position = batch.position
         self.publish(batch)
 
@@ -125,16 +128,21 @@ class Hub:
 
     # --- in the tailer's thread -------------------------------------------------------------------------------------
     def interest(self) -> frozenset[str]:
-        """Topics of those who listen or join; whoever joins is marked with the next batch."""
+        """Topics of those who listen or join; whoever joins is marked with the next batch.
+
+        Whose mark has been handed over counts until the loop has taken it: a busy loop may be rounds behind, and what
+        is read in between belongs to them already.
+        """
         with self._lock:
             self._counted += self._joining
             self._joining.clear()
-            return self._topics.union(*(join.topics for join in self._counted))
+            return self._topics.union(*(join.topics for join in self._counted + self._handed))
 
     def deliver(self, batch: Batch) -> bool:
         """Hand a batch over to the loop. False when the loop is closed."""
         with self._lock:
             joined, self._counted = self._counted, []
+            self._handed += joined
         try:
             self._loop.call_soon_threadsafe(self._receive, batch, joined)
         except RuntimeError:

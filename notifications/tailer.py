@@ -98,7 +98,9 @@ class Tailer:
             thread = self._thread
             if self._listener is not None:
                 self._listener.wake()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is None:
+            self._disconnect()
+        elif thread is not threading.current_thread():
             thread.join()
 
     def tick(self) -> int:

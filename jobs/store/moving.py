@@ -19,6 +19,7 @@ from notifications.log import append, append_encoded
 __all__ = ["close", "hold", "hold_running", "promote", "replay", "request_cancel", "set_priority"]
 
 _EVENTS_PER_ROW = 500
+_HOLDS = 5
 _CLOSED = {State.CANCELLED: EventKind.JOB_CANCELLED, State.DISCARDED: EventKind.JOB_DISCARDED}
 _MOVE = {State.CANCELLED: "cancel", State.DISCARDED: "discard"}
 
@@ -92,15 +93,22 @@ def set_priority(cursor: Cursor, ids: Sequence[int], priority: int) -> list[Move
 
 
 def hold(cursor: Cursor, ids: Sequence[int]) -> list[int]:
-    """Those of the jobs that wait, with the rows they wait in locked.
+    """Those of the jobs that wait, with the rows they wait in locked. Needs a transaction.
 
-    Twice, because one that moved from one such row to the next while the first look waited is only seen by another.
+    A job may move from one such row to the next while this waits for its turn, so it looks again afterwards. What it
+    then finds is not locked on top of the rest, because that would be out of order and deadlocks two operators: it lets
+    go and takes all of them anew, a few times at most.
     """
     held: list[int] = []
-    for _ in range(2):
-        left = sorted(set(ids) - set(held))
-        held += [row[0] for row in rows(cursor, "lock_waiting", {"ids": left})] if left else []
-    return sorted(held)
+    for _ in range(_HOLDS):
+        cursor.execute("SAVEPOINT opsched_hold")
+        held = sorted(row[0] for row in rows(cursor, "lock_waiting", {"ids": sorted(ids)}))
+        if not rows(cursor, "waiting", {"ids": sorted(set(ids) - set(held))}):
+            break
+        cursor.execute("ROLLBACK TO SAVEPOINT opsched_hold")
+    else:
+        held = sorted(row[0] for row in rows(cursor, "lock_waiting", {"ids": sorted(ids)}))
+    return held
 
 
 def hold_running(cursor: Cursor, ids: Sequence[int]) -> None:

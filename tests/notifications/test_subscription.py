@@ -129,6 +129,28 @@ async def test_subscribe_note_the_mark_replay_to_it_go_live(
                 known = await in_thread(_logged, frozenset(TOPICS), None)
 
 
+async def test_a_loop_that_is_rounds_behind_loses_nothing_at_the_seam(
+    publish: Callable[..., None], tailer: Tailer, ticker: Ticker
+) -> None:
+    """The tailer hands the mark over and goes on reading before the loop has taken it."""
+    hub, connection = Hub(tailer, upkeep.run), _connection()
+    tailer.attach = lambda hub: None  # type: ignore[method-assign]  # its rounds are made here
+    tailer._hubs.append(hub)
+    hub.registry.add(connection)
+    await in_thread(ticker.tick)
+    joining = asyncio.create_task(hub.join(connection, frozenset(["test:1"])))
+    await asyncio.sleep(0)
+    for n in range(3):  # no await in here: the loop takes nothing
+        publish("test:1", n=n)
+        ticker.tick()
+        tailer.tick()
+    mark = await asyncio.wait_for(joining, 10)
+    got = [json.loads(frame)["position"] for frame in await asyncio.wait_for(connection.take(), 10)]
+    assert got == await in_thread(_logged, frozenset(["test:1"]), str(mark))
+    assert len(got) == 2, "the mark is where the first round began to read"
+    hub.leave(connection)
+
+
 async def test_a_client_ahead_of_this_process_gets_nothing_twice(
     connect: Connect, tailer: Tailer, ticker: Ticker
 ) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from jobs.store import statements
 from notifications import bus, doorbell
-from tests.races.harness import Hand
+from tests.races.harness import Hand, somebody_waits
 from tests.support import eventually
 
 
@@ -63,17 +62,10 @@ def behind() -> Callable[..., Any]:
         result: list[Any] = []
         thread = threading.Thread(target=lambda: result.append(work()))
         thread.start()
-        eventually(_somebody_waits)
+        eventually(somebody_waits)
         release()
         thread.join(20)
         assert result, "the one behind failed; its error is above"
         return result[0]
 
     return run
-
-
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        (count,) = cursor.fetchone()
-    return bool(count)

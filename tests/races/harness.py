@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import psycopg
+from django.db import connection
 
 from jobs.database import in_transaction, open_connection
 from jobs.states import State
@@ -16,7 +17,7 @@ from jobs.store.ending import end_attempts
 from jobs.store.values import ClaimedJob, Error, Recorded, Transition
 from jobs.submit import JobSpec, submit_many
 
-__all__ = ["KIND", "Hand", "dead", "submit_some", "together"]
+__all__ = ["KIND", "Hand", "dead", "somebody_waits", "submit_some", "together"]
 
 T = TypeVar("T")
 KIND = "workflow.task"
@@ -101,3 +102,11 @@ def together(*works: Callable[[], T]) -> list[T]:
         raise errors[0]
     assert len(results) == len(works), "a thread is still waiting"
     return [results[number] for number in range(len(works))]
+
+
+def somebody_waits() -> bool:
+    """Does anybody wait for a lock?"""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        (count,) = cursor.fetchone()
+    return bool(count)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -17,7 +19,8 @@ from jobs.states import State
 from jobs.store import moving
 from jobs.store.values import Transition
 from jobs.submit import JobSpec, submit_workflow
-from tests.races.harness import KIND, Hand, dead, submit_some, together
+from tests.races.harness import KIND, Hand, dead, somebody_waits, submit_some, together
+from tests.support import eventually
 from tests.support_consistency import assert_consistent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,6 +126,38 @@ def test_completions_and_cancellations_in_any_order_never_deadlock(hand: Hands, 
     together(lambda: work(0), lambda: work(1), lambda: cancel(0), lambda: cancel(1))
     assert set(Job.objects.values_list("state", flat=True)) <= {"completed", "cancelled", "available"}
     assert_consistent(connection.cursor())
+
+
+def test_a_job_that_comes_to_wait_meanwhile_is_locked_in_its_turn(
+    hand: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One operator looks while the second job runs; it is given back, and another takes it and wants the third.
+
+    Who locked the second on top of what it holds would be waited for by the other, and wait for it.
+    """
+    first, second, third = submit_some(3)
+    worker, one, other = hand("worker"), hand("one"), hand("other")
+    (job,) = worker.claim([second])
+    real, looked, others = moving.rows, [], []
+
+    def rows(cursor: Any, name: str, params: Any) -> Any:
+        found = real(cursor, name, params)
+        if name == "lock_waiting" and threading.current_thread() is threading.main_thread() and not looked:
+            looked.append(found)
+            worker.end(Transition(job=job, target=State.AVAILABLE, refund=True))
+            thread = threading.Thread(
+                target=lambda: others.extend(other.do(partial(moving.hold, ids=[second, third])))
+            )
+            thread.start()
+            looked.append(thread)
+            eventually(somebody_waits)
+        return found
+
+    monkeypatch.setattr(moving, "rows", rows)
+    assert one.do(partial(moving.hold, ids=[first, second, third])) == [first, second, third]
+    looked[1].join(20)
+    assert looked[0] == [(first,), (third,)]
+    assert others == [second, third]
 
 
 def test_a_workflow_cancelled_under_busy_workers_ends_cancelled(hand: Hands) -> None:
