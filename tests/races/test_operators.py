@@ -16,7 +16,7 @@ from jobs import control
 from jobs.control import ActionResult, Actor
 from jobs.models import DeadLetter, Job, OperatorAction, Workflow
 from jobs.states import State
-from jobs.store import moving
+from jobs.store import moving, statements
 from jobs.store.values import Transition
 from jobs.submit import JobSpec, submit_workflow
 from tests.races.harness import KIND, Hand, dead, somebody_waits, submit_some, together
