@@ -1,15 +1,12 @@
 """The heart of a worker: one loop that records what ended, fires what is due, claims what is ready, and hands it out.
 
-It runs in the worker's main thread and owns the only connection that claims and completes. Completions and the next
-claim share a transaction. Nothing is decided in memory: a candidate the database refuses is dropped, an outcome the
-fence refuses is counted as lost, and after a commit whose outcome is unknown the database is asked what this worker
-holds. All waits end early through the doorbell, the executor or a signal.
+It runs in the worker's main thread and owns the only connection that claims and completes; what is written goes through
+`recording`. Nothing is decided in memory: a candidate the database refuses is dropped. All waits end early through the
+doorbell, the executor or a signal.
 """
 
 from __future__ import annotations
 
-import logging
-import random
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -19,25 +16,18 @@ from typing import Any
 import psycopg
 
 from jobs import conf, schedules
-from jobs.completion import backoff_from, decide
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
-from jobs.holdings import Holdings
-from jobs.outcomes import GiveBack, Outcome
 from jobs.prefetch import Prefetch
-from jobs.reconciling import reconcile
+from jobs.recording import Recorder
 from jobs.registry import Registry
 from jobs.states import State
-from jobs.store.claiming import claim, drop_claims
-from jobs.store.ending import end_attempts
 from jobs.store.moving import promote
 from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
 from jobs.window import Window
 from notifications.doorbell import ring
 
 __all__ = ["Scheduler", "Tick"]
-
-logger = logging.getLogger("opsched.worker")
 
 EVENTS = "opsched_events"
 STALE_SECONDS = 1.0
@@ -66,11 +56,9 @@ class Scheduler:
         executor: Executor,
         concurrency: int,
     ) -> None:
-        self.worker_id = worker_id
-        self.stats: Counter[str] = Counter()
         self.draining = False
         self._settings = conf.get()
-        self._registry = registry
+        self._recorder = Recorder(worker_id=worker_id, registry=registry, database=self._database)
         self._executor = executor
         self._prefetch = Prefetch(
             concurrency=concurrency,
@@ -79,11 +67,8 @@ class Scheduler:
         )
         self._window = Window(queues=queues, kinds=registry.names(), horizon=3 * self._settings.POLL_SECONDS)
         self._connection: psycopg.Connection[Any] | None = None
-        self._rng = random.Random()  # noqa: S311 - jitter, no secret
-        self._held = Holdings()
-        self._unrecorded: list[Transition] = []
         self._polled = self._busy_until = self._stale_at = float("-inf")
-        self._uncertain = self._rang = self._look_ahead = False
+        self._rang = self._look_ahead = False
 
     # -- what the worker calls -----------------------------------------------------------------------------------------
 
@@ -96,18 +81,26 @@ class Scheduler:
         self._polled = float("-inf")
         schedules.try_again()
 
+    @property
+    def worker_id(self) -> int:
+        return self._recorder.worker_id
+
+    @property
+    def stats(self) -> Counter[str]:
+        """Counters since the start: ends by state and by queue, what was lost, missed, filled."""
+        return self._recorder.stats
+
     def held(self) -> int:
-        return len(self._held)
+        return len(self._recorder.held)
 
     def tick(self) -> Tick:
         """Record, promote, look, claim, hand out. Raises psycopg.OperationalError when the database is away."""
-        if self._uncertain:
-            self._reconcile()
-        transitions = self._transitions()
+        self._heed_ends(self._recorder.settle(), Recorded())
+        self._collect()
         promoted = 0 if self.draining else self._fire()
         if not self.draining:
             self._look()
-        claimed, recorded = self._record_and_claim(transitions)
+        claimed, recorded = self._record_and_claim()
         self._hand_out(claimed)
         if self._look_ahead and not self.draining:
             # After the claim, because a job that is ready now should not wait for a look at later ones.
@@ -118,7 +111,7 @@ class Scheduler:
 
     def wait_seconds(self) -> float:
         """How long nothing needs this loop, if nobody wakes it."""
-        if self._unrecorded or self._rang or self._executor.has_ended():
+        if self._recorder.unrecorded or self._rang or self._executor.has_ended():
             return 0.0
         if self._executor.unstarted() or (len(self._window) and self._room()):
             return 0.005
@@ -133,10 +126,7 @@ class Scheduler:
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
         """Jobs that will not run to an end here go back at no cost; recorded by the next tick."""
-        ending = {transition.job.id for transition in self._unrecorded}
-        for job in jobs:
-            if job in self._held and job.id not in ending:
-                self._unrecorded.append(self._decide(job, GiveBack(reason)))
+        self._recorder.give_back(jobs, reason)
 
     def give_back_all(self, reason: str) -> None:
         """The worker stops now: everything it holds goes back; what still runs is refused by the fence later."""
@@ -144,7 +134,7 @@ class Scheduler:
         for context in self._executor.running().values():
             # Somebody else begins these in a moment: a handler that listens does not go on beside its successor.
             context.request_cancel(reason)
-        self.give_back(self._held.jobs(), reason)
+        self.give_back(self._recorder.held.jobs(), reason)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -153,36 +143,18 @@ class Scheduler:
 
     def start_anew(self, worker_id: int) -> None:
         """This worker was declared lost and has a new id: what it held belongs to others now."""
-        self.stats["lost"] += len(self._held)
         self._executor.take_back()
         for context in self._executor.running().values():
             context.request_cancel("the worker was declared lost")
-        self.worker_id = worker_id
-        self._held.clear()
-        self._unrecorded.clear()
+        self._recorder.start_anew(worker_id)
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
-    def _transitions(self) -> list[Transition]:
-        """What ended since the last round, decided; with what could not be recorded then."""
+    def _collect(self) -> None:
+        """What ended since the last round."""
         ended = self._executor.collect()
         self._prefetch.observe(ended=len(ended), busy_seconds=self._executor.busy_seconds())
-        # A job ends once: one that goes back already stays so, whatever its handler says in the last moment. Two
-        # transitions of one job in a batch would each leave their narrow row.
-        going = {transition.job.id for transition in self._unrecorded}
-        self._unrecorded += [
-            self._decide(job, outcome) for job, outcome in ended if job in self._held and job.id not in going
-        ]
-        return self._unrecorded
-
-    def _decide(self, job: ClaimedJob, outcome: Outcome) -> Transition:
-        return decide(
-            job,
-            outcome,
-            backoff=lambda: backoff_from(job.options, self._registry.get(job.kind).backoff),
-            max_result=self._settings.MAX_RESULT_BYTES,
-            rng=self._rng,
-        )
+        self._recorder.note_ends(ended)
 
     def _fire(self) -> int:
         due, has_schedule = self._window.due()
@@ -214,52 +186,29 @@ class Scheduler:
 
     def _room(self) -> int:
         """How many more jobs to hold."""
-        return 0 if self.draining else max(0, self._prefetch.capacity() - len(self._held))
+        return 0 if self.draining else max(0, self._prefetch.capacity() - self.held())
 
-    def _record_and_claim(self, transitions: list[Transition]) -> tuple[Claimed, int]:
-        room = min(self._settings.CLAIM_BATCH, self._room() + len(transitions)) if not self.draining else 0
-        candidates = self._window.candidates(room)
-        if not transitions and not candidates:
-            return Claimed(claim_id=None, jobs=[]), 0
-
-        def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, Claimed]:
-            recorded = end_attempts(cursor, self.worker_id, transitions) if transitions else Recorded()
-            drop_claims(cursor, self._held.finished_claims(transitions))
-            if not candidates:
-                return recorded, Claimed(claim_id=None, jobs=[])
-            return recorded, claim(cursor, worker_id=self.worker_id, candidates=candidates, limit=room)
-
-        try:
-            recorded, claimed = in_transaction(self._database(), work)
-        except psycopg.OperationalError:
-            self._uncertain = True
-            raise
-        self._note(transitions, recorded)
+    def _record_and_claim(self) -> tuple[Claimed, int]:
+        room = min(self._settings.CLAIM_BATCH, self._room() + self._recorder.unrecorded)
+        candidates = [] if self.draining else self._window.candidates(room)
+        claimed, ended, recorded = self._recorder.record_and_claim(candidates, room)
+        self._heed_ends(ended, recorded)
         if candidates:
             self.stats["missed"] += self._window.claimed(candidates, [job.id for job in claimed.jobs], room)
-        ring(EVENTS)
+        if ended or candidates:
+            ring(EVENTS)
         return claimed, len(recorded.recorded)
 
-    def _note(self, transitions: Sequence[Transition], recorded: Recorded) -> None:
-        """The commit is certain: forget what ended."""
-        self._held.forget(transitions)
-        lost = set(recorded.lost)
-        for transition in transitions:
-            ended = "lost" if transition.job.id in lost else transition.target.value
-            self.stats.update(
-                (ended, f"{ended}:{transition.job.queue}")
-            )  # by queue: rates of the operations page
-        if any(t.target in (State.RETRYABLE, State.SCHEDULED) for t in transitions) or recorded.released:
+    def _heed_ends(self, ended: Sequence[Transition], recorded: Recorded) -> None:
+        """Ends that made new work, now or soon."""
+        if recorded.released or any(t.target in (State.RETRYABLE, State.SCHEDULED) for t in ended):
             self._rang = True
         if recorded.released:
             ring("opsched_jobs")
-        self._unrecorded = []
 
     def _hand_out(self, claimed: Claimed) -> None:
         if claimed.jobs:
-            now = time.monotonic()
-            self._busy_until = now + BUSY_SECONDS
-            self._held.add(claimed.jobs, now)
+            self._busy_until = time.monotonic() + BUSY_SECONDS
             self._executor.put(claimed.jobs)
         self._return_stale()
 
@@ -270,7 +219,7 @@ class Scheduler:
         if now < self._stale_at or not self._executor.unstarted():
             return
         self._stale_at = now + STALE_SECONDS / 4
-        stale, fresh = self._held.by_age(self._executor.take_back(), now - STALE_SECONDS)
+        stale, fresh = self._recorder.held.by_age(self._executor.take_back(), now - STALE_SECONDS)
         self._executor.put(fresh)
         if stale:
             self.give_back(stale, "claimed ahead, but no thread became free")
@@ -283,18 +232,3 @@ class Scheduler:
             self._connection = open_connection(f"opsched worker {self.worker_id}")
             self._polled = float("-inf")
         return self._connection
-
-    def _reconcile(self) -> None:
-        """After a commit whose outcome is unknown: drop what was recorded after all, give back what was claimed."""
-        with self._database().cursor() as cursor:
-            found = reconcile(
-                cursor,
-                worker_id=self.worker_id,
-                unconfirmed=self._unrecorded,
-                known_claims=self._held.claims(),
-            )
-        self._note(found.recorded, Recorded(recorded=[t.job.id for t in found.recorded]))
-        self._unrecorded = found.waiting
-        self._held.add(found.claimed, time.monotonic())
-        self.give_back(found.claimed, "the answer to the claim was lost")
-        self._uncertain = False

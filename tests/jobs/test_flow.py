@@ -255,6 +255,6 @@ def test_a_job_claimed_ahead_goes_back_when_no_thread_becomes_free(bench: Bench)
 
 
 def test_a_result_over_the_limit_is_a_failure_that_says_so(bench: Bench) -> None:
-    bench.scheduler._settings = bench.scheduler._settings.model_copy(update={"MAX_RESULT_BYTES": 10})
+    bench.scheduler._recorder._max_result = 10
     job = bench.until(jobs.submit("test.echo", {"long": "x" * 50}).id, "dead")
     assert "bytes" in DeadLetter.objects.get(job=job).message

@@ -10,8 +10,7 @@ import pytest
 from django.db import connection
 
 import jobs
-from jobs import JobSpec, conf, control
-from jobs import scheduler as scheduler_module
+from jobs import JobSpec, conf, control, recording
 from jobs.control import Actor
 from jobs.database import django_cursor
 from jobs.maintenance import Rescuer
@@ -355,7 +354,7 @@ def break_once(
 
     After it means: the database has committed, and the answer never arrives.
     """
-    real = vars(scheduler_module)["in_transaction"]
+    real = vars(recording)["in_transaction"]
     broken: list[bool] = []
 
     def breaking(own: psycopg.Connection[Any], work: Callable[[Any], Any]) -> Any:
@@ -373,7 +372,7 @@ def break_once(
             own.execute("SELECT 1")  # raises what a lost answer raises
         return result
 
-    monkeypatch.setattr(scheduler_module, "in_transaction", breaking)
+    monkeypatch.setattr(recording, "in_transaction", breaking)
     return broken
 
 
@@ -435,7 +434,7 @@ def test_without_asking_the_database_a_claim_of_which_nobody_heard_would_run_for
     """The control: the worker lives, so nobody rescues what it does not know it holds."""
     job_id = jobs.submit("test.echo").id
     assert break_once(monkeypatch, after_commit=True, when=claims) == []
-    monkeypatch.setattr(bench.scheduler, "_reconcile", lambda: None)
+    monkeypatch.setattr(bench.scheduler._recorder, "settle", list)
     for _ in range(5):
         rounds(bench)
     assert state_of(job_id) == "running"

@@ -69,7 +69,7 @@ def test_a_job_that_has_ended_is_not_given_back(
     scheduler.tick()
     (job,) = executor.take_back()
     executor._ended.append((job, outcome))
-    scheduler._transitions()
+    scheduler._collect()
     scheduler.give_back_all("the worker stops now")
     scheduler.draining = True
     assert scheduler.tick().recorded == 1

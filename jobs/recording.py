@@ -1,0 +1,143 @@
+"""What ended, until the database has confirmed it; and the next claim, in the same transaction.
+
+Knows what this worker holds. Nothing is assumed: an outcome the fence refuses is counted as lost, and after a commit
+whose outcome is unknown the database is asked before anything else is written. Must not decide which jobs to claim.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+
+from jobs import conf
+from jobs.completion import backoff_from, decide
+from jobs.database import in_transaction
+from jobs.executor import Ended
+from jobs.holdings import Holdings
+from jobs.outcomes import GiveBack, Outcome
+from jobs.reconciling import reconcile
+from jobs.registry import Registry
+from jobs.store.claiming import claim, drop_claims
+from jobs.store.ending import end_attempts
+from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
+
+__all__ = ["Recorder"]
+
+NOTHING = Claimed(claim_id=None, jobs=[])
+
+
+class Recorder:
+    """The writes of one worker. `database` gives the scheduler's connection, made anew where it broke."""
+
+    def __init__(
+        self, *, worker_id: int, registry: Registry, database: Callable[[], psycopg.Connection[Any]]
+    ) -> None:
+        self.worker_id = worker_id
+        self.held = Holdings()
+        self.stats: Counter[str] = Counter()
+        self._registry = registry
+        self._database = database
+        self._max_result = conf.get().MAX_RESULT_BYTES
+        self._rng = random.Random()  # noqa: S311 - jitter, no secret
+        self._unrecorded: list[Transition] = []
+        self._uncertain = False
+
+    @property
+    def unrecorded(self) -> int:
+        """How many ends the next round will write."""
+        return len(self._unrecorded)
+
+    def note_ends(self, ended: Sequence[Ended]) -> None:
+        """What handlers answered, decided; the next `record_and_claim` writes it.
+
+        A job ends once: one that goes back already stays so, whatever its handler says in the last moment. Two
+        transitions of one job in a batch would each leave their narrow row.
+        """
+        going = {transition.job.id for transition in self._unrecorded}
+        self._unrecorded += [
+            self._decide(job, outcome) for job, outcome in ended if job in self.held and job.id not in going
+        ]
+
+    def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
+        """Jobs that will not run to an end here go back at no cost; recorded by the next round."""
+        self.note_ends([(job, GiveBack(reason)) for job in jobs])
+
+    def record_and_claim(
+        self, candidates: Sequence[int], room: int
+    ) -> tuple[Claimed, list[Transition], Recorded]:
+        """Write what ended and take up to `room` of the candidates, both or neither.
+
+        Returns the claim, the ends that were written, and what the database made of them. Raises
+        psycopg.OperationalError when the database is away; then `settle` comes before the next call.
+        """
+        transitions = self._unrecorded
+        if not transitions and not candidates:
+            return NOTHING, [], Recorded()
+
+        def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, Claimed]:
+            recorded = end_attempts(cursor, self.worker_id, transitions) if transitions else Recorded()
+            drop_claims(cursor, self.held.finished_claims(transitions))
+            if not candidates:
+                return recorded, NOTHING
+            return recorded, claim(cursor, worker_id=self.worker_id, candidates=candidates, limit=room)
+
+        try:
+            recorded, claimed = in_transaction(self._database(), work)
+        except psycopg.OperationalError:
+            self._uncertain = True
+            raise
+        self._confirm(transitions, recorded)
+        self._unrecorded = []
+        self.held.add(claimed.jobs, time.monotonic())
+        return claimed, transitions, recorded
+
+    def settle(self) -> list[Transition]:
+        """After a commit whose outcome is unknown: drop what was recorded after all, give back what was claimed.
+
+        Returns the ends that had been recorded; without such a commit none.
+        """
+        if not self._uncertain:
+            return []
+        with self._database().cursor() as cursor:
+            found = reconcile(
+                cursor,
+                worker_id=self.worker_id,
+                unconfirmed=self._unrecorded,
+                known_claims=self.held.claims(),
+            )
+        self._confirm(found.recorded, Recorded(recorded=[t.job.id for t in found.recorded]))
+        self._unrecorded = found.waiting
+        self.held.add(found.claimed, time.monotonic())
+        self.give_back(found.claimed, "the answer to the claim was lost")
+        self._uncertain = False
+        return found.recorded
+
+    def start_anew(self, worker_id: int) -> None:
+        """This worker was declared lost and has a new id: what it held belongs to others now."""
+        self.stats["lost"] += len(self.held)
+        self.worker_id = worker_id
+        self.held.clear()
+        self._unrecorded = []
+
+    def _confirm(self, transitions: Sequence[Transition], recorded: Recorded) -> None:
+        """The commit is certain: forget what ended."""
+        self.held.forget(transitions)
+        lost = set(recorded.lost)
+        for transition in transitions:
+            ended = "lost" if transition.job.id in lost else transition.target.value
+            # By queue as well: rates of the operations page.
+            self.stats.update((ended, f"{ended}:{transition.job.queue}"))
+
+    def _decide(self, job: ClaimedJob, outcome: Outcome) -> Transition:
+        return decide(
+            job,
+            outcome,
+            backoff=lambda: backoff_from(job.options, self._registry.get(job.kind).backoff),
+            max_result=self._max_result,
+            rng=self._rng,
+        )
