@@ -207,7 +207,7 @@ def test_a_later_attempt_beside_an_earlier_one_keeps_hearing(ground: Any) -> Non
 def test_stopping_ends_the_idle_threads_and_again_is_harmless(ground: Any) -> None:
     one = ground(3)
     one.executor.stop()
-    assert not any(thread.is_alive() for thread in one.executor._threads)
+    assert not any(thread.is_alive() for thread in one.executor._threads._threads)
 
 
 # -- the connections of a thread ---------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def test_what_nobody_can_write_down_does_not_pile_up(bench: Bench, monkeypatch: 
         patch.setattr(maintenance, "in_transaction", away)
         for _ in range(3):
             for number in range(executor_module.REPORTS_AT_MOST // 2):
-                bench.executor._reports.append((1, 1, 0.0, "info", f"line {number}"))
+                bench.executor._attempts.reports.append((1, 1, 0.0, "info", f"line {number}"))
             with pytest.raises(psycopg.OperationalError):
                 reporter.tick()
     assert len(reporter._pending) == executor_module.REPORTS_AT_MOST

@@ -51,7 +51,7 @@ def test_a_job_given_back_stays_so_whatever_its_handler_says_last(
     (job,) = executor.take_back()  # a thread has it
     scheduler.draining = True
     scheduler.give_back_all("the worker stops now")
-    executor._ended.append((job, outcome))
+    executor._attempts.ended.append((job, outcome))
     assert scheduler.tick().recorded == 1
     assert scheduler.held() == 0
     assert Job.objects.values_list("state", "attempt").get() == ("available", 0)
@@ -68,7 +68,7 @@ def test_a_job_that_has_ended_is_not_given_back(
     scheduler.control()
     scheduler.tick()
     (job,) = executor.take_back()
-    executor._ended.append((job, outcome))
+    executor._attempts.ended.append((job, outcome))
     scheduler._collect()
     scheduler.give_back_all("the worker stops now")
     scheduler.draining = True

@@ -1,0 +1,63 @@
+"""What every way of running shares: the attempts under way, those that ended, and what their handlers said.
+
+The runners call `begin` and `end` around a handler; the executor's owner collects. No locks: each operation on a deque
+or a dict is one step of the interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+
+from jobs.context import JobContext, Report
+from jobs.errors import JobTimeout
+from jobs.outcomes import Failed, GiveBack, Outcome
+from jobs.registry import JobKind
+from jobs.store.values import ClaimedJob
+
+__all__ = ["REPORTS_AT_MOST", "Attempts", "Ended"]
+
+Ended = tuple[ClaimedJob, Outcome]
+# Log lines and progress that nobody has written yet: while the database is away, handlers go on talking.
+REPORTS_AT_MOST = 10_000
+
+
+class Attempts:
+    """The attempts of one executor. `running`: contexts by job id. `busy_seconds`: inside handlers, all together."""
+
+    def __init__(self) -> None:
+        self.ended: deque[Ended] = deque()
+        self.reports: deque[Report] = deque(maxlen=REPORTS_AT_MOST)  # the newest, as in the database
+        self.running: dict[int, JobContext] = {}
+        self.busy_seconds = 0.0
+
+    def begin(self, kind: JobKind, job: ClaimedJob, began: float) -> JobContext:
+        """The context of an attempt that starts now; it runs until `forget`."""
+        timeout = kind.timeout
+        if job.options is not None:
+            timeout = json.loads(job.options).get("timeout", timeout)
+        context = JobContext(
+            job,
+            json.loads(job.payload),
+            report=self.reports.append,
+            deadline=None if timeout is None else began + timeout,
+        )
+        self.running[job.id] = context
+        return context
+
+    def forget(self, context: JobContext) -> None:
+        # A worker that was declared lost may run a later attempt of the same job beside the first one.
+        if self.running.get(context.job_id) is context:
+            self.running.pop(context.job_id, None)
+
+    def end(self, job: ClaimedJob, outcome: Outcome, began: float) -> None:
+        self.ended.append((job, outcome))
+        self.busy_seconds += time.monotonic() - began
+
+    @staticmethod
+    def judged(context: JobContext, outcome: Outcome) -> Outcome:
+        """An attempt that took longer than its timeout has failed, whatever the handler made of it."""
+        if context.timed_out and not isinstance(outcome, GiveBack):
+            return Failed(error_class=JobTimeout.__name__, message="the attempt ran longer than its timeout")
+        return outcome

@@ -1,0 +1,126 @@
+"""Runs async handlers on one event loop in a thread of its own.
+
+A handler's own code is the only place where every exception is caught: neither its errors nor its exits end the loop
+of the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from asgiref.sync import sync_to_async
+
+from jobs import completion
+from jobs.outcomes import Completed, Outcome
+from jobs.registry import JobKind
+from jobs.running.attempts import Attempts
+from jobs.running.cleaning import clean_connections
+from jobs.store.values import ClaimedJob
+
+__all__ = ["Coroutines"]
+
+logger = logging.getLogger("opsched.worker")
+
+
+class Coroutines:
+    """At most `concurrency` async jobs at once; `put` may be called from another thread."""
+
+    def __init__(self, attempts: Attempts, *, concurrency: int, wake: Callable[[], None]) -> None:
+        self._attempts = attempts
+        self._concurrency = concurrency
+        self._wake = wake
+        self._waiting: deque[tuple[JobKind, ClaimedJob]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._slots: asyncio.Semaphore | None = None
+        self._thread: threading.Thread | None = None
+        self._cleaning: asyncio.Task[None] | None = None
+        self._cleaned_at = float("-inf")
+
+    def start(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._slots = asyncio.Semaphore(self._concurrency)
+        self._thread = threading.Thread(
+            target=self._run_loop, args=(self._loop,), name="opsched-async", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, deadline: float) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None and self._thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+
+    def runs(self) -> bool:
+        return self._loop is not None
+
+    def put(self, kind: JobKind, job: ClaimedJob) -> None:
+        assert self._loop is not None  # noqa: S101 - the executor asks `runs` first
+        self._waiting.append((kind, job))
+        asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
+
+    def unstarted(self) -> int:
+        return len(self._waiting)
+
+    def take_back(self) -> list[ClaimedJob]:
+        jobs = []
+        # The loop takes from the same end meanwhile, also the last one: look and take must be one step.
+        with contextlib.suppress(IndexError):
+            while True:
+                jobs.append(self._waiting.popleft()[1])
+        return jobs
+
+    # -- the loop's side -----------------------------------------------------------------------------------------------
+
+    def _run_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        # A handler can stop the loop, or end it by an exit in a task of its own; the jobs of the others go on.
+        while self._loop is loop:
+            try:
+                loop.run_forever()
+            except BaseException:
+                logger.exception("a handler broke out of the loop of async jobs, which goes on")
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    async def _serve(self) -> None:
+        """Run the next async job. One of these is made for each job, so one that finds none has no more to do."""
+        assert self._slots is not None  # noqa: S101 - made together with the loop this runs on
+        async with self._slots:
+            try:
+                kind, job = self._waiting.popleft()
+            except IndexError:
+                return  # taken back
+            began = time.monotonic()
+            self._attempts.end(job, await self._run(kind, job, began), began)
+        self._wake()
+
+    async def _run(self, kind: JobKind, job: ClaimedJob, began: float) -> Outcome:
+        context = self._attempts.begin(kind, job, began)
+        limit = None if context.deadline is None else context.deadline - began
+        try:
+            async with asyncio.timeout(limit):
+                outcome = completion.outcome_of(await kind.fn(context, context.payload))
+        except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
+            outcome = completion.failure(error)
+        finally:
+            self._attempts.forget(context)
+        self._clean_beside(failed=not isinstance(outcome, Completed))
+        return self._attempts.judged(context, outcome)
+
+    def _clean_beside(self, *, failed: bool) -> None:
+        """Async handlers reach Django's connections in a thread of asgiref's, where a broken one would stay broken.
+
+        After each failure and once a second; nobody waits for it, since that thread may be held up by another job.
+        """
+        if not failed and time.monotonic() < self._cleaned_at + 1.0:
+            return
+        if self._cleaning is None or self._cleaning.done():
+            self._cleaned_at = time.monotonic()
+            self._cleaning = asyncio.get_running_loop().create_task(sync_to_async(clean_connections)())
