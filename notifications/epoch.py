@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import psycopg
 
 from notifications import pg
-from notifications.errors import NotificationsError
+from notifications.errors import LogNotReady, NotificationsError
 from notifications.position import Position
 from notifications.statements import SqlCursor, statement
 
@@ -51,14 +51,17 @@ class LogState:
 
 
 def state(cursor: SqlCursor) -> LogState:
-    """The log's state; begins the log when nobody has yet (a new database, a test that emptied all tables)."""
+    """The log's state; begins the log when nobody has yet (a new database, a test that emptied all tables).
+
+    Raises LogNotReady when the tables were emptied again meanwhile.
+    """
     for _ in range(2):
         cursor.execute(statement("log_state"))
         row = cursor.fetchone()
         if row is not None and row[2] is not None:
             return LogState(epoch=row[0], ticker_age=float(row[1]), oldest=row[2], newest=row[3])
         cursor.execute(statement("begin_log"), {"value": secrets.token_hex(4)})
-    raise NotificationsError("The event log could not be begun.")
+    raise LogNotReady("The event log could not be begun.")
 
 
 def adopt(cursor: SqlCursor) -> bool:

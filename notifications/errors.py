@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BadPosition", "BadTopics", "Forbidden", "NotificationsError"]
+__all__ = ["BadPosition", "BadTopics", "Forbidden", "LogNotReady", "NotificationsError"]
 
 
 class NotificationsError(Exception):
     """Base of everything this app raises on purpose."""
+
+
+class LogNotReady(NotificationsError):
+    """The log's tables were emptied while somebody looked; another look finds it begun again."""
 
 
 class BadPosition(NotificationsError):

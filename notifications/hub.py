@@ -70,6 +70,10 @@ class Hub:
         self._tailer.attach(self)
         return await join.marked
 
+    def keep_reading(self) -> None:
+        """See to it that the tailer runs; an error may have ended it."""
+        self._tailer.ensure()
+
     def drop_topics(self, connection: Connection, topics: frozenset[str]) -> None:
         """Listen to less. Nothing is missed or repeated by it, so no mark is needed."""
         self.registry.subscribe(connection, connection.topics - topics)

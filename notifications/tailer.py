@@ -18,6 +18,7 @@ from notifications import pg
 from notifications.conf import event_settings
 from notifications.envelope import Envelope
 from notifications.epoch import LogState, state
+from notifications.errors import LogNotReady
 from notifications.listener import Listener
 from notifications.position import Position
 from notifications.reading import Page, read_page
@@ -77,13 +78,14 @@ class Tailer:
         with self._guard:
             if hub not in self._hubs:
                 self._hubs.append(hub)
-            if self._thread is None:
-                self._stop.clear()
-                self._listener = Listener(["opsched_ticks"], name="opsched tailer listener")
-                self._thread = threading.Thread(target=self._run, name="opsched-tailer", daemon=True)
-                self._thread.start()
-            elif self._listener is not None:
+            if not self._start() and self._listener is not None:
                 self._listener.wake()
+
+    def ensure(self) -> None:
+        """Start the thread if an error ended it: it goes on where it stood, so nobody misses anything."""
+        with self._guard:
+            if self._hubs:
+                self._start()
 
     def detach(self, hub: TailerHub) -> None:
         """Stop reading for this hub. Idempotent."""
@@ -157,12 +159,31 @@ class Tailer:
         with self._guard:
             return list(self._hubs)
 
+    def _start(self) -> bool:
+        """Under the lock. False when it runs already."""
+        if self._thread is not None:
+            return False
+        self._stop.clear()
+        self._listener = Listener(["opsched_ticks"], name="opsched tailer listener")
+        self._thread = threading.Thread(target=self._run, name="opsched-tailer", daemon=True)
+        self._thread.start()
+        return True
+
     def _run(self) -> None:
+        try:
+            self._rounds()
+        except BaseException:
+            log.exception("The tailer ended by an error; it is started again where it stood.")
+            with self._guard:
+                self._give_back()
+            raise
+
+    def _rounds(self) -> None:
         backoff, idle = pg.Backoff(), 0
         while not self._ends(idle):
             try:
                 self.tick()
-            except psycopg.Error as problem:
+            except (psycopg.Error, LogNotReady) as problem:
                 log.warning("The tailer lost the database (%s); it will reconnect.", str(problem).strip())
                 self._disconnect()
                 self._stop.wait(backoff.next())
@@ -177,12 +198,16 @@ class Tailer:
         with self._guard:
             if not self._stop.is_set() and (self._hubs or idle < _LINGER_ROUNDS):
                 return False
-            self._thread = self._place = None
-            self._disconnect()
-            if self._listener is not None:
-                self._listener.close()
-                self._listener = None
+            self._place = None
+            self._give_back()
         return True
+
+    def _give_back(self) -> None:
+        self._thread = None
+        self._disconnect()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:

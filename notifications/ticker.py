@@ -17,6 +17,7 @@ import psycopg
 
 from notifications import epoch, pg
 from notifications.conf import event_settings
+from notifications.errors import LogNotReady
 from notifications.listener import Listener
 from notifications.statements import statement
 
@@ -100,7 +101,7 @@ class Ticker:
         while not self._stop.is_set():
             try:
                 done = self.tick()
-            except psycopg.Error as problem:
+            except (psycopg.Error, LogNotReady) as problem:
                 log.warning("The ticker lost the database (%s); it will reconnect.", str(problem).strip())
                 self._disconnect()
                 self._stop.wait(backoff.next())

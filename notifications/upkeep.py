@@ -51,6 +51,7 @@ class Upkeep:
     def tick(self) -> None:
         """One round."""
         now = monotonic()
+        self._hub.keep_reading()
         self._ping(now)
         if now >= self._check_at and self._spawn("check", self._check):
             self._check_at = now + event_settings().RECHECK_SECONDS

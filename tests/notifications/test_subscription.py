@@ -16,6 +16,8 @@ import pytest
 from notifications import bus, upkeep
 from notifications.connections import Connection, Identity
 from notifications.envelope import control
+from notifications.epoch import state
+from notifications.errors import LogNotReady
 from notifications.hub import Hub
 from notifications.log import EventDraft, append, read_after
 from notifications.subscription import subscribe
@@ -149,6 +151,53 @@ async def test_a_loop_that_is_rounds_behind_loses_nothing_at_the_seam(
     assert got == await in_thread(_logged, frozenset(["test:1"]), str(mark))
     assert len(got) == 2, "the mark is where the first round began to read"
     hub.leave(connection)
+
+
+async def test_emptied_tables_do_not_end_the_tailer(
+    connect: Connect, tailer: Tailer, ticking: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were emptied between its look and its beginning the log again."""
+    answers: list[Exception] = [LogNotReady("emptied")] * 3
+    monkeypatch.setattr("notifications.tailer.state", _after(answers, state))
+    hub, connection = Hub(tailer, upkeep.run), _connection()
+    hub.enter(connection)
+    async with aclosing(subscribe(hub, connection, frozenset(["test:1"]), None)) as stream:
+        assert json.loads((await asyncio.wait_for(anext(stream), 10))[0])["type"] == "subscribed"
+    assert not answers
+    hub.leave(connection)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_an_error_that_ends_the_tailer_leaves_no_hole(
+    connect: Connect, tailer: Tailer, ticking: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[Exception] = []
+    monkeypatch.setattr(tailer, "_read", _after(errors, tailer._read))
+    hub, connection = Hub(tailer, upkeep.run), _connection()
+    hub.enter(connection)
+    async with aclosing(subscribe(hub, connection, frozenset(TOPICS), None)) as stream:
+        begin = json.loads((await asyncio.wait_for(anext(stream), 10))[0])["position"]
+        with _writing(connect):
+            for _ in range(3):
+                errors.append(ZeroDivisionError("a bug"))
+                await in_thread(eventually, lambda: not errors)
+                async with asyncio.timeout(20):
+                    got = await _positions(stream, 50)
+                expected = await in_thread(_logged, frozenset(TOPICS), begin)
+                assert got == expected[: len(got)]
+                begin = got[-1]
+    hub.leave(connection)
+
+
+def _after(errors: list[Exception], work: Callable[..., Any]) -> Callable[..., Any]:
+    """The work, which first raises each of the errors."""
+
+    def one(*args: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return work(*args)
+
+    return one
 
 
 async def test_a_client_ahead_of_this_process_gets_nothing_twice(
