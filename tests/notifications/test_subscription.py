@@ -123,7 +123,7 @@ async def test_subscribe_note_the_mark_replay_to_it_go_live(
         assert got == expected[: len(got)]
 
     with _writing(connect):
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(90), asyncio.TaskGroup() as group:
             known = await in_thread(eventually, lambda: _logged(frozenset(TOPICS), None))
             for _ in range(40):
                 group.create_task(follow(chance.choice(known)))
