@@ -11,10 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-__all__ = ["prepared", "until", "workers"]
+import psutil
+
+__all__ = ["cpu_seconds", "postgres", "prepared", "query", "until", "workers"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,21 +53,52 @@ def prepared() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def workers(*, processes: int) -> Iterator[None]:
-    """`runworker` with so many processes, ready when the block begins, stopped when it ends."""
+def workers(*, processes: int, program: Sequence[str] = ("manage.py",)) -> Iterator[psutil.Process]:
+    """`runworker` with so many processes, ready when the block begins, stopped when it ends.
+
+    `program`: what stands for manage.py, where a benchmark changes something in the worker.
+    """
     from jobs.models import WorkerProcess
 
-    command = [sys.executable, "manage.py", "runworker", "--queues", "bench", "--processes", str(processes)]
+    command = [sys.executable, *program, "runworker", "--queues", "bench", "--processes", str(processes)]
     before = list(WorkerProcess.objects.values_list("pk", flat=True))
     runner = subprocess.Popen(command, cwd=ROOT)
     try:
         # Two heartbeats: its loops run, its connections stand.
         ready = WorkerProcess.objects.filter(state="live", beat__gte=2).exclude(pk__in=before)
         until(lambda: ready.count() == processes)
-        yield
+        yield psutil.Process(runner.pid)
     finally:
         runner.terminate()
-        runner.wait(30)
+        runner.wait(60)
+
+
+def postgres() -> psutil.Process:
+    """The server of this ground."""
+    from opsched.embedded.layout import Layout
+
+    root = Layout(root=Path(os.environ["OPSCHED_DATA"]) / "pg")
+    return psutil.Process(int((root.cluster / "postmaster.pid").read_text().split()[0]))
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Processor time of a process and its descendants so far; of what has ended, only what its parent waited for."""
+    total = 0.0
+    for one in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            spent = one.cpu_times()
+            total += spent.user + spent.system
+    times = process.cpu_times()
+    return float(total + times.children_user + times.children_system)
+
+
+def query(text: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Run one statement on the ground's database."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(text, parameters or None)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 def until(true: Callable[[], bool], *, seconds: float = 60.0) -> None:

@@ -11,7 +11,8 @@ import statistics
 import time
 from typing import Any
 
-from benchmarks.ground import prepared, until, workers
+from benchmarks.flow import drain, enqueue_bulk, enqueue_one, start_latency
+from benchmarks.ground import prepared
 
 __all__ = ["main"]
 
@@ -19,66 +20,6 @@ DRAINED = 20_000
 STARTS = 200
 ONE_BY_ONE = 500
 FLOOR_BATCH = 500
-
-
-def enqueue_bulk(count: int) -> float:
-    from jobs.submit import JobSpec, submit_many
-
-    began = time.perf_counter()
-    for _ in range(0, count, 5_000):
-        submit_many([JobSpec(kind="bench.noop")] * 5_000)
-    return count / (time.perf_counter() - began)
-
-
-def enqueue_one(count: int) -> float:
-    from jobs.submit import submit
-
-    began = time.perf_counter()
-    for _ in range(count):
-        submit("bench.noop")
-    return count / (time.perf_counter() - began)
-
-
-def drain(processes: int) -> float:
-    """From the first claim to the last completion, as the database recorded them."""
-    from jobs import steering
-    from jobs.control import Actor
-    from jobs.models import Claim, Ready
-
-    count = Ready.objects.count()
-    steering.pause_queue(Actor(), "bench")
-    with workers(processes=processes):
-        steering.resume_queue(Actor(), "bench")
-        # Also what was claimed must have ended: a worker that is told to stop gives the rest back.
-        until(lambda: not Ready.objects.exists() and not Claim.objects.exists())
-    return _rate(count)
-
-
-def _rate(count: int) -> float:
-    from django.db.models import Max, Min
-
-    from jobs.models import Job
-
-    last = Job.objects.filter(state="completed").order_by("-pk")[:count].values_list("pk", flat=True)
-    drained = Job.objects.filter(pk__gte=min(last), pk__lte=max(last))
-    span = drained.aggregate(first=Min("started_at"), last=Max("finished_at"))
-    return float(count / (span["last"] - span["first"]).total_seconds())
-
-
-def start_latency(count: int) -> list[float]:
-    """From the call of submit() to the first line of the handler, one job at a time on an idle worker."""
-    from jobs.models import Job
-    from jobs.submit import submit
-
-    submitted: dict[int, float] = {}
-    with workers(processes=1):
-        for _ in range(count):
-            began = time.time()
-            submitted[submit("bench.stamp").id] = began
-            time.sleep(0.06)  # an idle worker: the last job is over, and the doorbell may ring again
-        until(lambda: Job.objects.filter(pk__in=submitted, state="completed").count() == count)
-    started: dict[int, Any] = dict(Job.objects.filter(pk__in=submitted).values_list("pk", "result"))
-    return sorted((started[job] - began) * 1_000 for job, began in submitted.items())
 
 
 def floor() -> float:
@@ -135,9 +76,9 @@ def main() -> None:
     figures: dict[str, float] = {}
     with prepared():
         figures["enqueue_bulk_per_s"] = enqueue_bulk(DRAINED)
-        figures["drain_1_per_s"] = drain(1)
+        figures["drain_1_per_s"] = drain(1).rate
         enqueue_bulk(DRAINED)
-        figures["drain_2_per_s"] = drain(2)
+        figures["drain_2_per_s"] = drain(2).rate
         enqueue_bulk(DRAINED)
         figures["floor_per_s"] = floor()
         figures["enqueue_one_per_s"] = enqueue_one(ONE_BY_ONE)

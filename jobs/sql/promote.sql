@@ -8,7 +8,7 @@ WITH clock AS (
     ORDER BY s.job_id
     FOR UPDATE OF s SKIP LOCKED
 ), gone AS (
-    DELETE FROM jobs_scheduled s USING due d WHERE s.job_id = d.job_id
+    DELETE FROM jobs_scheduled s WHERE s.job_id = ANY(ARRAY(SELECT d.job_id FROM due d))
 )
 UPDATE jobs_job j SET state = 'available', ready_at = clock.now
 FROM due d, clock

@@ -3,7 +3,7 @@ WITH held AS MATERIALIZED (
     SELECT j.id, j.attempt, j.max_attempts FROM jobs_job j
     WHERE j.id = ANY(%(ids)s::bigint[]) AND j.state = 'dead' ORDER BY j.id FOR UPDATE
 ), gone AS (
-    DELETE FROM jobs_deadletter d USING held h WHERE d.job_id = h.id
+    DELETE FROM jobs_deadletter d WHERE d.job_id = ANY(ARRAY(SELECT h.id FROM held h))
 )
 UPDATE jobs_job j
 SET state = 'available', ready_at = coalesce(%(now)s::timestamptz, clock_timestamp()), finished_at = NULL,

@@ -17,6 +17,9 @@ __all__ = ["claim", "drop_claims"]
 def claim(cursor: Cursor, *, worker_id: int, candidates: Sequence[int], limit: int) -> Claimed:
     """Take up to `limit` of the candidates for this worker, best rank first."""
     found = rows(cursor, "claim", {"ids": list(candidates), "worker": worker_id, "limit": limit})
+    # The rows come in the order of the primary key.
+    place = {job_id: number for number, job_id in enumerate(candidates)}
+    found.sort(key=lambda row: place[row[0]])
     if not found:
         return Claimed(claim_id=None, jobs=[])
     topics, items = encode_jobs(
