@@ -16,7 +16,18 @@ from typing import Any
 
 from jobs.core.backoff import Backoff
 from jobs.errors import InvalidSubmission, JobCancelled, PermanentError
-from jobs.outcomes import Cancel, Completed, Discard, Failed, GiveBack, Outcome, Reject, Retry, Snooze
+from jobs.outcomes import (
+    Cancel,
+    Completed,
+    Discard,
+    Failed,
+    GiveBack,
+    Outcome,
+    Reject,
+    Retry,
+    Settled,
+    Snooze,
+)
 from jobs.payloads import encode_json
 from jobs.states import State
 from jobs.store.values import ClaimedJob, Error, Transition
@@ -92,6 +103,8 @@ def _decide(
             return _completed(job, outcome.result, backoff=backoff, max_result=max_result, rng=rng)
         case Snooze() | GiveBack() | Discard() | Cancel():
             return _asked_for(job, outcome)
+        case Settled():
+            return outcome.transition
         case _:
             return _failed(job, outcome, backoff, rng)
 

@@ -9,7 +9,20 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any
 
-__all__ = ["Cancel", "Completed", "Discard", "Failed", "GiveBack", "Outcome", "Reject", "Retry", "Snooze"]
+from jobs.store.values import Transition
+
+__all__ = [
+    "Cancel",
+    "Completed",
+    "Discard",
+    "Failed",
+    "GiveBack",
+    "Outcome",
+    "Reject",
+    "Retry",
+    "Settled",
+    "Snooze",
+]
 
 
 class Outcome(Exception):
@@ -79,3 +92,10 @@ class GiveBack(Outcome):
     """Made by the worker: the job did not run to an end because the worker stops. Costs no attempt."""
 
     reason: str = ""
+
+
+@dataclass(eq=False)
+class Settled(Outcome):
+    """Made by `atomic`: the handler's own transaction has recorded this end, or the fence refused it there."""
+
+    transition: Transition

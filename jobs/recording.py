@@ -24,7 +24,7 @@ from jobs.reconciling import reconcile
 from jobs.registry import Registry
 from jobs.store.claiming import claim, drop_claims
 from jobs.store.ending import end_attempts
-from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
+from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition, merge
 
 __all__ = ["Recorder"]
 
@@ -80,7 +80,7 @@ class Recorder:
             return NOTHING, [], Recorded()
 
         def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, Claimed]:
-            recorded = end_attempts(cursor, self.worker_id, transitions) if transitions else Recorded()
+            recorded = self._end(cursor, transitions) if transitions else Recorded()
             drop_claims(cursor, self.held.finished_claims(transitions))
             if not candidates:
                 return recorded, NOTHING
@@ -96,6 +96,14 @@ class Recorder:
         self.held.add(claimed.jobs, time.monotonic())
         return claimed, transitions, recorded
 
+    def _end(self, cursor: psycopg.Cursor[Any], transitions: Sequence[Transition]) -> Recorded:
+        """Write what is not written yet: the end of an atomic handler stands already, or was refused there."""
+        unwritten = [t for t in transitions if t.settled is None]
+        recorded = end_attempts(cursor, self.worker_id, unwritten) if unwritten else Recorded()
+        if len(unwritten) < len(transitions):
+            recorded = merge([recorded, *(t.settled for t in transitions if t.settled is not None)])
+        return recorded
+
     def settle(self) -> list[Transition]:
         """After a commit whose outcome is unknown: drop what was recorded after all, give back what was claimed.
 
@@ -107,11 +115,12 @@ class Recorder:
             found = reconcile(
                 cursor,
                 worker_id=self.worker_id,
-                unconfirmed=self._unrecorded,
+                # What an atomic handler wrote is known; it waits here only for its claim to be dropped.
+                unconfirmed=[t for t in self._unrecorded if t.settled is None],
                 known_claims=self.held.claims(),
             )
         self._confirm(found.recorded, Recorded(recorded=[t.job.id for t in found.recorded]))
-        self._unrecorded = found.waiting
+        self._unrecorded = [*found.waiting, *(t for t in self._unrecorded if t.settled is not None)]
         self.held.add(found.claimed, time.monotonic())
         self.give_back(found.claimed, "the answer to the claim was lost")
         self._uncertain = False

@@ -29,7 +29,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobKind:
-    """A kind as declared: its function and the defaults of its jobs. `timeout` in seconds, None for no limit."""
+    """A kind as declared: its function and the defaults of its jobs. `timeout` in seconds, None for no limit.
+
+    `atomic`: its writes and its completion are one transaction.
+    """
 
     name: str
     fn: Callable[..., Any]
@@ -41,6 +44,7 @@ class JobKind:
     payload_model: type[BaseModel] | None
     is_async: bool
     description: str
+    atomic: bool = False
 
 
 class Registry:
@@ -91,16 +95,22 @@ def job(
     backoff: Backoff | None = None,
     timeout: float | None = None,
     payload_model: type[BaseModel] | None = None,
+    atomic: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Declare the handler of a kind: `fn(ctx, payload)`, sync or async, returning JSON or an outcome.
 
     queue, priority (-100..100, higher first), max_attempts (1..1000), backoff (`jobs.core.backoff`), timeout (seconds)
     are defaults of its jobs. With `payload_model` (pydantic) a payload that does not fit is refused at submission.
+    With `atomic` what the handler writes to the default database commits together with its completion, or not at all.
     Raises ConfigurationError where an option is out of range.
     """
     _check_options(kind, queue=queue, priority=priority, max_attempts=max_attempts, timeout=timeout)
 
     def declare(fn: Handler) -> Handler:
+        if atomic and inspect.iscoroutinefunction(fn):
+            raise ConfigurationError(
+                f'kind "{kind}": atomic=True needs a sync handler, since a transaction of Django\'s belongs to a thread'
+            )
         registry.add(
             JobKind(
                 name=kind,
@@ -113,6 +123,7 @@ def job(
                 payload_model=payload_model,
                 is_async=inspect.iscoroutinefunction(fn),
                 description=(inspect.getdoc(fn) or "").split("\n", 1)[0],
+                atomic=atomic,
             )
         )
         return fn

@@ -1,4 +1,5 @@
-"""How handlers are run, one module for each way: `threads`, `coroutines`; what they share is in `attempts`.
+"""How handlers are run, one module for each way: `threads`, `coroutines`, `atomic`; what they share is in `attempts`.
 
-`jobs/executor.py` puts them together and is what the rest of the app talks to. Nothing here writes to a job.
+`jobs/executor.py` puts them together and is what the rest of the app talks to. Only `atomic`
+writes to a job: its completion, through the store, in the transaction of its handler.
 """

@@ -12,7 +12,7 @@ from collections import deque
 
 from jobs.context import JobContext, Report
 from jobs.errors import JobTimeout
-from jobs.outcomes import Failed, GiveBack, Outcome
+from jobs.outcomes import Failed, GiveBack, Outcome, Settled
 from jobs.registry import JobKind
 from jobs.store.values import ClaimedJob
 
@@ -58,6 +58,6 @@ class Attempts:
     @staticmethod
     def judged(context: JobContext, outcome: Outcome) -> Outcome:
         """An attempt that took longer than its timeout has failed, whatever the handler made of it."""
-        if context.timed_out and not isinstance(outcome, GiveBack):
+        if context.timed_out and not isinstance(outcome, GiveBack | Settled):
             return Failed(error_class=JobTimeout.__name__, message="the attempt ran longer than its timeout")
         return outcome

@@ -15,9 +15,11 @@ from queue import Empty, SimpleQueue
 from django.db import connections
 
 from jobs import completion
+from jobs.context import JobContext
 from jobs.errors import UnknownKind
 from jobs.outcomes import GiveBack, Outcome
 from jobs.registry import JobKind, Registry
+from jobs.running import atomic
 from jobs.running.attempts import Attempts
 from jobs.running.cleaning import clean_connections
 from jobs.store.values import ClaimedJob
@@ -85,7 +87,7 @@ class Threads:
             return GiveBack(f'this worker knows no kind "{job.kind}"')
         context = self._attempts.begin(kind, job, began)
         try:
-            outcome = completion.outcome_of(kind.fn(context, context.payload))
+            outcome = atomic.run(kind, context, job) if kind.atomic else _call(kind, context)
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
             outcome = completion.failure(error)
         finally:
@@ -98,3 +100,7 @@ class Threads:
             return self._registry.get(job.kind)
         except UnknownKind:
             return None
+
+
+def _call(kind: JobKind, context: JobContext) -> Outcome:
+    return completion.outcome_of(kind.fn(context, context.payload))

@@ -28,10 +28,10 @@ def claim(cursor: Cursor, *, worker_id: int, candidates: Sequence[int], limit: i
         [(row[0], row[1], row[2], row[7], row[3]) for row in found],
     )
     append_encoded(cursor, topics=topics, items=items)
-    return Claimed(claim_id=found[0][11], jobs=[_job(row) for row in found])
+    return Claimed(claim_id=found[0][11], jobs=[_job(row, worker_id) for row in found])
 
 
-def _job(row: tuple[Any, ...]) -> ClaimedJob:
+def _job(row: tuple[Any, ...], worker_id: int) -> ClaimedJob:
     return ClaimedJob(
         id=row[0],
         kind=row[1],
@@ -45,6 +45,7 @@ def _job(row: tuple[Any, ...]) -> ClaimedJob:
         created_at=row[9],
         ready_at=row[10],
         claim_id=row[11],
+        worker_id=worker_id,
     )
 
 

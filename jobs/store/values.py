@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from jobs.states import State
 
-__all__ = ["Claimed", "ClaimedJob", "Error", "Moved", "NewJob", "Recorded", "Transition"]
+__all__ = ["Claimed", "ClaimedJob", "Error", "Moved", "NewJob", "Recorded", "Transition", "merge"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class NewJob:
 
 @dataclass(slots=True, kw_only=True)
 class ClaimedJob:
-    """A job this worker holds: what the handler needs, and its half of the fence (`attempt`).
+    """A job this worker holds: what the handler needs, and the fence (`attempt`, `worker_id`).
 
     Not frozen, because one is made for every job on the hot path and frozen ones cost three times as much to make.
     """
@@ -45,6 +46,7 @@ class ClaimedJob:
     created_at: datetime
     ready_at: datetime | None
     claim_id: int = 0
+    worker_id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ class Transition:
     """How an attempt ends. `target`: the job's next state. `delay`: seconds until due, for scheduled and retryable.
 
     `refund`: the attempt does not count. `outcome`: the word in the attempt's history. `result`: JSON text.
+    `settled`: what the database said, where the handler's own transaction has written this end already.
     """
 
     job: ClaimedJob
@@ -80,6 +83,7 @@ class Transition:
     refund: bool = False
     reason: str = ""
     error: Error | None = None
+    settled: Recorded | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,16 @@ class Recorded:
     recorded: list[int] = field(default_factory=list)
     lost: list[int] = field(default_factory=list)
     released: int = 0
+
+
+def merge(parts: Iterable[Recorded]) -> Recorded:
+    """Several answers as one."""
+    told = list(parts)
+    return Recorded(
+        recorded=[job for part in told for job in part.recorded],
+        lost=[job for part in told for job in part.lost],
+        released=sum(part.released for part in told),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

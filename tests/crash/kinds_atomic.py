@@ -1,0 +1,43 @@
+"""Kinds that write into `test_effect` and kill their own worker process at a given step of the first attempt."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from django.db import connection, transaction
+
+from jobs import job
+from jobs.context import JobContext
+from jobs.core.backoff import Fixed
+
+
+def die_at(step: str, ctx: JobContext, payload: dict[str, Any]) -> None:
+    if payload.get("die") == step and ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write(ctx: JobContext, payload: dict[str, Any]) -> None:
+    die_at("before the write", ctx, payload)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO test_effect (job, attempt, wait_on) VALUES (%s, %s, %s)",
+            [ctx.job_id, ctx.attempt, payload.get("wait_on") if ctx.attempt == 1 else None],
+        )
+    die_at("after the write", ctx, payload)
+    transaction.on_commit(lambda: die_at("after the commit", ctx, payload))
+
+
+@job("test.effect", queue="effects", atomic=True, max_attempts=20, backoff=Fixed(seconds=0.1))
+def effect(ctx: JobContext, payload: dict[str, Any]) -> str:
+    write(ctx, payload)
+    return "written"
+
+
+@job("test.careless", queue="effects", max_attempts=20, backoff=Fixed(seconds=0.1))
+def careless(ctx: JobContext, payload: dict[str, Any]) -> str:
+    """The negative control: its writes are a transaction of their own, and the completion comes after."""
+    with transaction.atomic():
+        write(ctx, payload)
+    return "written"
