@@ -12,7 +12,7 @@ PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage check check-format check-lint check-types check-architecture check-migrations check-deploy \
+.PHONY: help setup demo test test-faults coverage check check-format check-lint check-types check-architecture check-migrations check-deploy \
         format screenshot bench-smoke clean distclean
 
 help: ## This list
@@ -39,6 +39,9 @@ demo: $(STAMP) ## Everything at work in one terminal (PORT=8000)
 
 test: $(STAMP) ## All tests
 	@$(PY) -m pytest $(PYTEST_ARGS)
+
+test-faults: $(STAMP) ## The long forms of the fault tests, about half an hour
+	@$(PY) -m pytest -m faults $(PYTEST_ARGS)
 
 coverage: $(STAMP) ## The pure core has no branch that no test takes
 	@$(PY) -m pytest -q tests/jobs/core --cov=jobs/core --cov-branch --cov-fail-under=100 --cov-report=term-missing:skip-covered

@@ -39,7 +39,7 @@ class Heartbeat(Loop):
         executor: Executor,
         stats: Callable[[], dict[str, Any]],
         draining: Callable[[], bool],
-        on_lost: Callable[[], None],
+        on_lost: Callable[[int], None],
         on_death: Died,
     ) -> None:
         super().__init__(name="heartbeat", interval=conf.get().HEARTBEAT_SECONDS, on_death=on_death)
@@ -50,11 +50,10 @@ class Heartbeat(Loop):
         self._on_lost = on_lost
 
     def tick(self) -> int:
+        worker_id, stats = self._worker_id(), self._stats()
         with self.connection.cursor() as cursor:
-            if not workers.heartbeat(
-                cursor, self._worker_id(), draining=self._draining(), stats=self._stats()
-            ):
-                self._on_lost()
+            if not workers.heartbeat(cursor, worker_id, draining=self._draining(), stats=stats):
+                self._on_lost(worker_id)
                 return 0
             running = list(self._executor.running())
             asked = rows(cursor, "cancel_requests", {"ids": running}) if running else []

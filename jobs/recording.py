@@ -126,12 +126,16 @@ class Recorder:
         self._uncertain = False
         return found.recorded
 
-    def start_anew(self, worker_id: int) -> None:
-        """This worker was declared lost and has a new id: what it held belongs to others now."""
+    def give_up(self) -> None:
+        """This worker was declared lost: what it held belongs to others now, and is counted like a refused write."""
         self.stats["lost"] += len(self.held)
-        self.worker_id = worker_id
         self.held.clear()
         self._unrecorded = []
+
+    def start_anew(self, worker_id: int) -> None:
+        """The counters begin anew with the id: those of the old one stay in its row."""
+        self.stats.clear()
+        self.worker_id = worker_id
 
     def _confirm(self, transitions: Sequence[Transition], recorded: Recorded) -> None:
         """The commit is certain: forget what ended."""

@@ -87,7 +87,7 @@ class Scheduler:
 
     @property
     def stats(self) -> Counter[str]:
-        """Counters since the start: ends by state and by queue, what was lost, missed, filled."""
+        """Counters since it was registered: ends by state and by queue, what was lost, missed, filled."""
         return self._recorder.stats
 
     def held(self) -> int:
@@ -141,11 +141,15 @@ class Scheduler:
             self._connection.close()
             self._connection = None
 
-    def start_anew(self, worker_id: int) -> None:
-        """This worker was declared lost and has a new id: what it held belongs to others now."""
+    def give_up(self) -> None:
+        """This worker was declared lost: what it held belongs to others now."""
         self._executor.take_back()
         for context in self._executor.running().values():
             context.request_cancel("the worker was declared lost")
+        self._recorder.give_up()
+
+    def start_anew(self, worker_id: int) -> None:
+        """Go on under a new id, with new counters."""
         self._recorder.start_anew(worker_id)
 
     # -- one round -----------------------------------------------------------------------------------------------------

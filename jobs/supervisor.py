@@ -81,8 +81,7 @@ class Supervisor:
             return
         if code == 0:
             return
-        lived = time.monotonic() - self._born.pop(pid)
-        self._deaths = self._deaths + 1 if lived < 10 else 1
+        self._count_death(code, time.monotonic() - self._born.pop(pid))
         if self._deaths >= QUICK_DEATHS:
             logger.error("worker processes keep dying; stopping")
             self._stop(signal.SIGTERM)
@@ -90,6 +89,12 @@ class Supervisor:
         logger.error("worker process %d ended with %d; starting another", pid, code)
         time.sleep(RESTART_WAIT)
         self._spawn(number)
+
+    def _count_death(self, code: int, lived: float) -> None:
+        # Only an error that a child ended with says that it cannot run. One that was killed (by an operator, the
+        # kernel for want of memory, a job that took its process along) would have gone on.
+        if code > 0:
+            self._deaths = self._deaths + 1 if lived < 10 else 1
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
         self._stop(number)

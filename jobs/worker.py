@@ -60,7 +60,7 @@ class Worker:
         self._awake.setblocking(False)  # noqa: FBT003 - the socket module takes no keyword here
         self._wake_end.setblocking(False)  # noqa: FBT003 - the socket module takes no keyword here
         self._signals = 0
-        self._lost = False
+        self._lost: int | None = None
         self._death: tuple[str, BaseException] | None = None
         self._drain_until = float("inf")
         self._executor = Executor(registry=options.registry, concurrency=options.concurrency, wake=self.wake)
@@ -111,23 +111,11 @@ class Worker:
 
     def _register(self) -> int:
         """Write this process down; waits for a database that is not there yet, until told to stop."""
-        options = self._options
         backoff = Backoff()
         while True:
             try:
                 with open_connection("opsched register") as connection:
-                    worker_id: int = in_transaction(
-                        connection,
-                        lambda cursor: workers.register(
-                            cursor,
-                            name=options.name or f"{socket.gethostname()}-{os.getpid()}",
-                            hostname=socket.gethostname(),
-                            pid=os.getpid(),
-                            queues=options.queues,
-                            kinds=options.registry.names(),
-                            concurrency=options.concurrency,
-                        ),
-                    )
+                    worker_id: int = in_transaction(connection, self._write_down)
                     ring("opsched_events")
                     return worker_id
             except DATABASE_AWAY as error:
@@ -135,6 +123,21 @@ class Worker:
                     raise
                 logger.warning("database away (%s); trying again", first_line(error))
                 time.sleep(backoff.next())
+
+    def _write_down(self, cursor: Any) -> int:
+        options = self._options
+        if self._scheduler is not None:
+            # The old id's heartbeat is not heard any more; without this what it counted last would be lost with it.
+            workers.leave(cursor, self._scheduler.worker_id, stats=dict(self._scheduler.stats))
+        return workers.register(
+            cursor,
+            name=options.name or f"{socket.gethostname()}-{os.getpid()}",
+            hostname=socket.gethostname(),
+            pid=os.getpid(),
+            queues=options.queues,
+            kinds=options.registry.names(),
+            concurrency=options.concurrency,
+        )
 
     def _loops(self) -> list[Any]:
         heartbeat = Heartbeat(
@@ -175,8 +178,8 @@ class Worker:
         if self._options.parent is not None:
             self._selector.register(self._options.parent, selectors.EVENT_READ, "parent")
 
-    def _declared_lost(self) -> None:
-        self._lost = True
+    def _declared_lost(self, worker_id: int) -> None:
+        self._lost = worker_id
         self.wake()
 
     def _died(self, name: str, error: BaseException) -> None:
@@ -205,9 +208,10 @@ class Worker:
 
     def _heed(self) -> None:
         """Flags that signals and side loops have set."""
-        if self._lost:
-            self._lost = False
+        # The heartbeat may hear of it again while this registers anew: what counts is whose loss it was.
+        if self._lost == self.scheduler.worker_id:
             logger.error("worker %d was declared lost; starting anew", self.scheduler.worker_id)
+            self.scheduler.give_up()
             self.scheduler.start_anew(self._register())
         if (self._signals or self._death) and not self.scheduler.draining:
             self.scheduler.draining = True

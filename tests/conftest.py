@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -108,3 +109,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     for report in skipped:
         reporter.write_line(f"skipped, which CI forbids: {report.nodeid} ({report.longrepr[-1]})", red=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What tests measured, and what this run left out on purpose."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, figures in getattr(report, "user_properties", ()):
+                if name == "figures":
+                    terminalreporter.write_line(f"{report.nodeid}: {figures}")
+    if config.getoption("markexpr") == "not faults":
+        terminalreporter.write_line("the long forms of the fault tests were left out: make test-faults")

@@ -12,7 +12,7 @@ from jobs.store.statements import Cursor, execute, rows
 from jobs.store.workflows import move_counts
 from notifications.log import append
 
-__all__ = ["heartbeat", "living", "lose", "register", "rescue_orphans", "stop"]
+__all__ = ["heartbeat", "leave", "living", "lose", "register", "rescue_orphans", "stop"]
 
 _LOST = "WorkerLost"
 _LOST_MESSAGE = "the worker that ran this attempt stopped answering"
@@ -58,6 +58,11 @@ def stop(cursor: Cursor, worker_id: int, *, stats: dict[str, Any]) -> None:
             cursor,
             [ops_event(EventKind.WORKER_STOPPED, worker=worker_id, name=name, hostname=hostname, pid=pid)],
         )
+
+
+def leave(cursor: Cursor, worker_id: int, *, stats: dict[str, Any]) -> None:
+    """The last counters of an id that was declared lost; its heartbeats cannot tell them any more."""
+    execute(cursor, "leave_worker", {"worker": worker_id, "stats": json.dumps(stats)})
 
 
 def living(cursor: Cursor) -> dict[int, int]:

@@ -133,7 +133,7 @@ def made(kind: str, on_death: Any) -> Any:
                 executor=executor,
                 stats=dict,
                 draining=lambda: False,
-                on_lost=lambda: None,
+                on_lost=lambda _: None,
                 on_death=on_death,
             )
         case "rescue":

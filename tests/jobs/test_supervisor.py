@@ -132,6 +132,22 @@ def test_children_that_keep_dying_stop_the_supervisor_and_say_why(
     assert "RuntimeError: no way to start" in errors
 
 
+def test_children_that_are_killed_again_and_again_do_not_make_it_give_up(
+    families: list[Family], tmp_path: Path
+) -> None:
+    """More often than errors at the start would be borne: whoever is killed would have gone on."""
+    family = start(families, tmp_path)
+    family.children(2)
+    for killed in range(6):
+        newest = max(family.folder.glob("?-*"), key=lambda path: path.stat().st_mtime_ns)
+        os.kill(int(newest.name.split("-")[1]), signal.SIGKILL)
+        family.children(3 + killed)
+    family.process.send_signal(signal.SIGTERM)
+    code, errors = family.ends()
+    assert code == 0
+    assert "keep dying" not in errors
+
+
 def test_term_while_it_waits_to_start_a_child_again_starts_none(
     families: list[Family], tmp_path: Path
 ) -> None:
