@@ -155,11 +155,9 @@ def _again(case: Case, history: list[Line], superseded: list[Superseded]) -> tup
     p99, bar = _percentile(lags, 0.99), case.get("again_within")
     if bar is not None and p99 > bar:
         found.append(f"killed until run again takes {p99:.1f} s (p99 of {len(lags)}), more than {bar} s")
-    figures = {"kills": len(killed), "struck": len(lags)}
-    figures |= {
-        f"again {word}": round(_percentile(lags, q), 2)
-        for word, q in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))
-    }
+    figures: dict[str, Any] = {"kills": len(killed), "struck": len(lags)}
+    for word, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
+        figures[f"again {word}"] = round(_percentile(lags, share), 2)
     return found, figures
 
 

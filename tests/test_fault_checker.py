@@ -66,6 +66,18 @@ def test_a_right_case_has_no_violation() -> None:
     assert verdict.figures["pace back after"] == [pytest.approx(0.3, abs=0.11)]
 
 
+def run_elsewhere_too(case: Case, history: list[Line]) -> None:
+    """`a` is taken from its worker, which lives."""
+    history += ran("a", 1.2, 2, 3)
+    case["jobs"]["a"].update(attempt=2)
+    case["completions"].update(a=[2])
+
+
+def never_again(case: Case, history: list[Line]) -> None:
+    drop(history, "b", "start", 2)
+    drop(history, "b", "end", 2)
+
+
 def drop(history: list[Line], task: str, event: str, attempt: int = 1) -> None:
     history[:] = [
         one for one in history if (one["task"], one["event"], one["attempt"]) != (task, event, attempt)
@@ -85,11 +97,7 @@ DOCTORED: dict[str, tuple[Callable[[Case, list[Line]], Any], str]] = {
     "a body ran twice in one attempt": (lambda _, h: h.extend(ran("a", 0.5)), "a second 'start'"),
     "a job nobody submitted": (lambda _, h: h.extend(ran("z", 0.5)), "'z' ran, and"),
     "taken from a living worker": (
-        lambda c, h: (
-            h.extend(ran("a", 1.2, 2, 3)),
-            c["jobs"]["a"].update(attempt=2),
-            c["completions"].update(a=[2]),
-        ),
+        run_elsewhere_too,
         "attempt 1 of 'a' was taken from process 1, to which nothing had been done",
     ),
     "taken before anything was done": (lambda c, _: c["faults"][1].update(at=13.5), "taken from process 2"),
@@ -97,7 +105,7 @@ DOCTORED: dict[str, tuple[Callable[[Case, list[Line]], Any], str]] = {
         lambda c, _: c["faults"][0].update(at=-4.0),
         "killed until run again takes 11.0 s",
     ),
-    "never run again": (lambda _, h: (drop(h, "b", "start", 2), drop(h, "b", "end", 2)), "never ran again"),
+    "never run again": (never_again, "never ran again"),
     "a late write not counted": (lambda c, _: c.update(refused=0), "1 attempts were lost by stopped"),
     "a refusal too many": (lambda c, _: c.update(refused=2), "2 late writes were counted"),
     "the pace does not come back": (

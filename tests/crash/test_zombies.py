@@ -88,6 +88,10 @@ class Town:
             eventually(lambda: not self.held_by(ids), timeout=20)
         return victims
 
+    def wait_for(self, victims: list[int]) -> None:
+        """Until all of them have heard that they were given up, and registered anew."""
+        eventually(lambda: set(victims) <= set(self.living()), timeout=20)
+
     def lost(self, ids: list[int]) -> int:
         return WorkerProcess.objects.filter(id__in=ids, state="lost").count()
 
@@ -120,7 +124,7 @@ def test_every_late_write_is_refused_and_counted(
     while woken < plague.zombies:
         town.feed()
         victims = town.plague(plague.zombies - woken)
-        eventually(lambda some=victims: set(some) <= set(town.living()), timeout=20)
+        town.wait_for(victims)
         woken += len(victims)
     cursor = connection.cursor()
     assert until_none_is_left(cursor, timeout=60.0), town.team.text
