@@ -59,6 +59,8 @@ class JobsSettings(BaseModel):
     PREPARE_STATEMENTS: bool = Field(default=True, description="Off behind PgBouncer in transaction mode.")
     CLAIM_BATCH: int = Field(500, ge=1, le=5_000)
     PREFETCH_SECONDS: float = Field(0.1, ge=0, le=10)
+    KILL_GRACE_SECONDS: float = Field(5.0, ge=0, le=3600)
+    PROCESS_MAX_JOBS: int = Field(100, ge=1, le=1_000_000)
     DRAIN_SECONDS: float = Field(30.0, ge=0, le=3600)
     RETENTION_SECONDS: float = Field(7 * 86400.0, gt=0)
     HTTP_ALLOW_NETWORKS: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()

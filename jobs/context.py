@@ -28,7 +28,7 @@ Report = tuple[Any, ...]
 class JobContext:
     """The view a running handler has of its job. Its methods may be called from any thread."""
 
-    __slots__ = ("_cancel_reason", "_job", "_report", "deadline", "payload")
+    __slots__ = ("_cancel_reason", "_job", "_on_cancel", "_report", "at_once", "deadline", "payload")
 
     def __init__(
         self,
@@ -41,6 +41,8 @@ class JobContext:
         self._job = job
         self._report = report
         self._cancel_reason: str | None = None
+        self._on_cancel: Callable[[], None] | None = None
+        self.at_once = False
         self.payload = payload
         self.deadline = deadline
         """When the attempt's time is up, on `time.monotonic()`; None for no limit."""
@@ -127,9 +129,22 @@ class JobContext:
             found = rows(cursor, "parents_results", {"job": self._job.id})
         return {task: None if result is None else json.loads(result) for task, result in found}
 
-    def request_cancel(self, reason: str) -> None:
-        """For the worker: ask the handler to stop."""
+    def seconds_left(self) -> float | None:
+        """Seconds until the deadline, not below 0; None for no limit."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def request_cancel(self, reason: str, *, at_once: bool = False) -> None:
+        """For the worker: ask the handler to stop. `at_once`: the job is somebody else's from now on."""
         self._cancel_reason = reason
+        self.at_once = self.at_once or at_once
+        if self._on_cancel is not None:
+            self._on_cancel()
+
+    def when_cancelled(self, call: Callable[[], None] | None) -> None:
+        """For the runners: `call` is called, in any thread, when somebody asks; now, if they have asked before."""
+        self._on_cancel = call
+        if call is not None and self._cancel_reason is not None:
+            call()
 
 
 def _storable(text: str) -> str:

@@ -13,8 +13,10 @@ __all__ = [
     "JobCancelled",
     "JobTimeout",
     "JobsError",
+    "MemoryLimit",
     "NotFound",
     "PermanentError",
+    "ProcessDied",
     "UnknownKind",
     "WorkerLost",
 ]
@@ -69,6 +71,14 @@ class JobTimeout(JobsError):
 
 class JobCancelled(JobsError):
     """Raised by `ctx.raise_if_cancelled()`: somebody asked for the running job to stop."""
+
+
+class ProcessDied(JobsError):
+    """The child process of an isolated handler ended without an answer; recorded with exit code or signal."""
+
+
+class MemoryLimit(JobsError):
+    """An isolated handler needed more than its `memory_mb`; recorded in place of its MemoryError."""
 
 
 class WorkerLost(JobsError):

@@ -14,6 +14,7 @@ from jobs.errors import UnknownKind
 from jobs.registry import JobKind, Registry
 from jobs.running.attempts import REPORTS_AT_MOST, Attempts, Ended
 from jobs.running.coroutines import Coroutines
+from jobs.running.processes import Processes
 from jobs.running.threads import Threads
 from jobs.store.values import ClaimedJob
 
@@ -26,17 +27,23 @@ class Executor:
     def __init__(self, *, registry: Registry, concurrency: int, wake: Callable[[], None]) -> None:
         self._registry = registry
         self._attempts = Attempts()
-        self._threads = Threads(self._attempts, registry=registry, concurrency=concurrency, wake=wake)
+        self._processes = Processes(self._attempts)
+        self._threads = Threads(
+            self._attempts, self._processes, registry=registry, concurrency=concurrency, wake=wake
+        )
         self._coroutines = Coroutines(self._attempts, concurrency=concurrency, wake=wake)
 
     def start(self) -> None:
+        if any(kind.isolation == "process" for kind in self._registry):
+            self._processes.start()
         self._threads.start()
-        if any(kind.is_async for kind in self._registry):
+        if any(_on_the_loop(kind) for kind in self._registry):
             self._coroutines.start()
 
     def stop(self, *, timeout: float = 1.0) -> None:
         """End what is idle; whoever is inside a handler ends with the process. Idempotent."""
         deadline = time.monotonic() + timeout
+        self._processes.stop()
         self._coroutines.stop(deadline)
         self._threads.stop(deadline)
 
@@ -44,7 +51,7 @@ class Executor:
         self._threads.low_water = len(jobs) // 4
         for job in jobs:
             kind = self._kind(job)
-            if kind is not None and kind.is_async and self._coroutines.runs():
+            if kind is not None and _on_the_loop(kind) and self._coroutines.runs():
                 self._coroutines.put(kind, job)
             else:
                 self._threads.put(job)
@@ -87,3 +94,7 @@ class Executor:
             return self._registry.get(job.kind)
         except UnknownKind:
             return None
+
+
+def _on_the_loop(kind: JobKind) -> bool:
+    return kind.is_async and kind.isolation == "thread"

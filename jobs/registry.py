@@ -32,6 +32,7 @@ class JobKind:
     """A kind as declared: its function and the defaults of its jobs. `timeout` in seconds, None for no limit.
 
     `atomic`: its writes and its completion are one transaction.
+    isolation: "thread", or "process" for a child that can be killed; memory_mb limits the latter.
     """
 
     name: str
@@ -45,6 +46,8 @@ class JobKind:
     is_async: bool
     description: str
     atomic: bool = False
+    isolation: str = "thread"
+    memory_mb: int | None = None
 
 
 class Registry:
@@ -96,15 +99,24 @@ def job(
     timeout: float | None = None,
     payload_model: type[BaseModel] | None = None,
     atomic: bool = False,
+    isolation: str = "thread",
+    memory_mb: int | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declare the handler of a kind: `fn(ctx, payload)`, sync or async, returning JSON or an outcome.
 
     queue, priority (-100..100, higher first), max_attempts (1..1000), backoff (`jobs.core.backoff`), timeout (seconds)
     are defaults of its jobs. With `payload_model` (pydantic) a payload that does not fit is refused at submission.
     With `atomic` what the handler writes to the default database commits together with its completion, or not at all.
-    Raises ConfigurationError where an option is out of range.
+    isolation "process" runs the handler in a child process that is killed when its time is up and gets no more memory
+    than memory_mb. Raises ConfigurationError where an option is out of range.
     """
     _check_options(kind, queue=queue, priority=priority, max_attempts=max_attempts, timeout=timeout)
+    _check_isolation(kind, isolation, memory_mb)
+
+    if atomic and isolation == "process":
+        raise ConfigurationError(
+            f'kind "{kind}": atomic=True needs isolation="thread": its worker records its end'
+        )
 
     def declare(fn: Handler) -> Handler:
         if atomic and inspect.iscoroutinefunction(fn):
@@ -124,6 +136,8 @@ def job(
                 is_async=inspect.iscoroutinefunction(fn),
                 description=(inspect.getdoc(fn) or "").split("\n", 1)[0],
                 atomic=atomic,
+                isolation=isolation,
+                memory_mb=memory_mb,
             )
         )
         return fn
@@ -141,6 +155,17 @@ def _check_options(kind: str, *, queue: str, priority: int, max_attempts: int, t
         raise ConfigurationError(f'kind "{kind}": max_attempts {max_attempts} is not within 1..1000')
     if timeout is not None and not 0 < timeout <= 7 * 86400:
         raise ConfigurationError(f'kind "{kind}": timeout {timeout} is not within 0..604800 seconds')
+
+
+def _check_isolation(kind: str, isolation: str, memory_mb: int | None) -> None:
+    if isolation not in ("thread", "process"):
+        raise ConfigurationError(f'kind "{kind}": isolation "{isolation}" is neither "thread" nor "process"')
+    if memory_mb is None:
+        return
+    if isolation != "process":
+        raise ConfigurationError(f'kind "{kind}": memory_mb needs isolation="process"')
+    if not 1 <= memory_mb <= 1024 * 1024:
+        raise ConfigurationError(f'kind "{kind}": memory_mb {memory_mb} is not within 1..1048576')
 
 
 def autodiscover() -> None:

@@ -133,7 +133,7 @@ class Scheduler:
         self._executor.take_back()
         for context in self._executor.running().values():
             # Somebody else begins these in a moment: a handler that listens does not go on beside its successor.
-            context.request_cancel(reason)
+            context.request_cancel(reason, at_once=True)
         self.give_back(self._recorder.held.jobs(), reason)
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Scheduler:
         """This worker was declared lost: what it held belongs to others now."""
         self._executor.take_back()
         for context in self._executor.running().values():
-            context.request_cancel("the worker was declared lost")
+            context.request_cancel("the worker was declared lost", at_once=True)
         self._recorder.give_up()
 
     def start_anew(self, worker_id: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from collections.abc import Callable
 
 from jobs.context import JobContext, Report
 from jobs.errors import JobTimeout
@@ -24,11 +25,15 @@ REPORTS_AT_MOST = 10_000
 
 
 class Attempts:
-    """The attempts of one executor. `running`: contexts by job id. `busy_seconds`: inside handlers, all together."""
+    """The attempts of one executor. `running`: contexts by job id. `busy_seconds`: inside handlers, all together.
 
-    def __init__(self) -> None:
+    `report` takes what handlers say; without one it is kept in `reports`.
+    """
+
+    def __init__(self, *, report: Callable[[Report], None] | None = None) -> None:
         self.ended: deque[Ended] = deque()
         self.reports: deque[Report] = deque(maxlen=REPORTS_AT_MOST)  # the newest, as in the database
+        self._report = report or self.reports.append
         self.running: dict[int, JobContext] = {}
         self.busy_seconds = 0.0
 
@@ -40,7 +45,7 @@ class Attempts:
         context = JobContext(
             job,
             json.loads(job.payload),
-            report=self.reports.append,
+            report=self._report,
             deadline=None if timeout is None else began + timeout,
         )
         self.running[job.id] = context

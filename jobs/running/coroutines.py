@@ -12,18 +12,21 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from asgiref.sync import sync_to_async
 
 from jobs import completion
+from jobs.context import JobContext
+from jobs.errors import JobCancelled
 from jobs.outcomes import Completed, Outcome
 from jobs.registry import JobKind
 from jobs.running.attempts import Attempts
 from jobs.running.cleaning import clean_connections
 from jobs.store.values import ClaimedJob
 
-__all__ = ["Coroutines"]
+__all__ = ["Coroutines", "until_cancelled"]
 
 logger = logging.getLogger("opsched.worker")
 
@@ -103,10 +106,8 @@ class Coroutines:
 
     async def _run(self, kind: JobKind, job: ClaimedJob, began: float) -> Outcome:
         context = self._attempts.begin(kind, job, began)
-        limit = None if context.deadline is None else context.deadline - began
         try:
-            async with asyncio.timeout(limit):
-                outcome = completion.outcome_of(await kind.fn(context, context.payload))
+            outcome = completion.outcome_of(await until_cancelled(context, kind.fn(context, context.payload)))
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
             outcome = completion.failure(error)
         finally:
@@ -124,3 +125,31 @@ class Coroutines:
         if self._cleaning is None or self._cleaning.done():
             self._cleaned_at = time.monotonic()
             self._cleaning = asyncio.get_running_loop().create_task(sync_to_async(clean_connections)())
+
+
+async def until_cancelled(context: JobContext, answer: Awaitable[Any]) -> Any:
+    """What the handler answers. It is cancelled at its next `await` when its time is up or somebody asks for it."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    inside = True
+
+    def cancel() -> None:
+        # In the loop's own thread, so that it cannot meet the task in our code, after the handler has ended.
+        if inside and task is not None:
+            task.cancel()
+
+    context.when_cancelled(lambda: _later(loop, cancel))
+    try:
+        async with asyncio.timeout(context.seconds_left()):
+            return await answer
+    except asyncio.CancelledError:
+        if context.cancel_requested:
+            raise JobCancelled(context.cancel_reason or "cancelled") from None
+        raise
+    finally:
+        inside = False
+        context.when_cancelled(None)
+
+
+def _later(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(call)

@@ -22,6 +22,7 @@ from jobs.registry import JobKind, Registry
 from jobs.running import atomic
 from jobs.running.attempts import Attempts
 from jobs.running.cleaning import clean_connections
+from jobs.running.processes import Processes
 from jobs.store.values import ClaimedJob
 
 __all__ = ["Threads"]
@@ -31,9 +32,16 @@ class Threads:
     """`concurrency` threads over one queue of jobs."""
 
     def __init__(
-        self, attempts: Attempts, *, registry: Registry, concurrency: int, wake: Callable[[], None]
+        self,
+        attempts: Attempts,
+        processes: Processes,
+        *,
+        registry: Registry,
+        concurrency: int,
+        wake: Callable[[], None],
     ) -> None:
         self._attempts = attempts
+        self._processes = processes
         self._registry = registry
         self._concurrency = concurrency
         self._wake = wake
@@ -86,6 +94,11 @@ class Threads:
         if kind is None:
             return GiveBack(f'this worker knows no kind "{job.kind}"')
         context = self._attempts.begin(kind, job, began)
+        if kind.isolation == "process":
+            try:
+                return self._processes.run(kind, job, context)
+            finally:
+                self._attempts.forget(context)
         try:
             outcome = atomic.run(kind, context, job) if kind.atomic else _call(kind, context)
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
