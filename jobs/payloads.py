@@ -6,6 +6,7 @@ Every refusal is an `InvalidSubmission` that names the field, so that nothing ha
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +15,15 @@ from jobs.errors import InvalidSubmission
 __all__ = ["check_integer", "check_seconds", "check_text", "check_time", "encode_json"]
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_UNREADABLE = re.compile(r"[\x00-\x1f\ud800-\udfff]")
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def encode_json(value: Any, *, field: str, max_bytes: int, max_depth: int) -> str:
     """The JSON text of `value`. Refuses what JSON or PostgreSQL cannot hold, and what is too large or too deep."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
     except RecursionError:
         raise InvalidSubmission(
             field, f"is nested deeper than {max_depth} levels or refers to itself"
@@ -74,7 +77,7 @@ def check_text(value: Any, *, field: str, max_length: int, empty: bool = False) 
         raise InvalidSubmission(field, "must not be empty")
     if len(value) > max_length:
         raise InvalidSubmission(field, f"has {len(value)} characters; at most {max_length} are allowed")
-    if any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF for char in value):
+    if _UNREADABLE.search(value):
         raise InvalidSubmission(field, "has a control character or a lone surrogate")
     return value
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from notifications.arrays import texts
 from notifications.epoch import LogState, state
 from notifications.errors import NotificationsError
 from notifications.position import Position
@@ -73,7 +74,7 @@ def append_encoded(cursor: SqlWriter, *, topics: list[str], items: str) -> None:
 
     `topics` is the distinct union. The hot path of the workers: nothing is checked here.
     """
-    cursor.execute(statement("append_event"), {"topics": topics, "items": items})
+    cursor.execute(statement("append_event"), {"topics": texts(topics), "items": items})
 
 
 def _batches(drafts: Sequence[EventDraft]) -> Iterator[Sequence[EventDraft]]:

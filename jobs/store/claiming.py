@@ -9,6 +9,7 @@ from jobs.events import EventKind, encode_jobs
 from jobs.states import State
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import Claimed, ClaimedJob
+from notifications.arrays import numbers
 from notifications.log import append_encoded
 
 __all__ = ["claim", "drop_claims"]
@@ -16,7 +17,7 @@ __all__ = ["claim", "drop_claims"]
 
 def claim(cursor: Cursor, *, worker_id: int, candidates: Sequence[int], limit: int) -> Claimed:
     """Take up to `limit` of the candidates for this worker, best rank first."""
-    found = rows(cursor, "claim", {"ids": list(candidates), "worker": worker_id, "limit": limit})
+    found = rows(cursor, "claim", {"ids": numbers(candidates), "worker": worker_id, "limit": limit})
     # The rows come in the order of the primary key.
     place = {job_id: number for number, job_id in enumerate(candidates)}
     found.sort(key=lambda row: place[row[0]])

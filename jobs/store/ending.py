@@ -13,6 +13,7 @@ from jobs.states import State
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import Recorded, Transition
 from jobs.store.workflows import Change, move_counts, release_children, skip_descendants
+from notifications.arrays import numbers, texts
 from notifications.log import EventDraft, append, append_encoded
 
 __all__ = ["end_attempts"]
@@ -64,9 +65,9 @@ def _by_id(transition: Transition) -> int:
 
 def _complete(cursor: Cursor, worker_id: int, transitions: Sequence[Transition]) -> list[Transition]:
     params = {
-        "ids": [t.job.id for t in transitions],
-        "attempts": [t.job.attempt for t in transitions],
-        "results": [t.result for t in transitions],
+        "ids": numbers([t.job.id for t in transitions]),
+        "attempts": numbers([t.job.attempt for t in transitions]),
+        "results": texts([t.result for t in transitions]),
         "worker": worker_id,
     }
     accepted = {row[0] for row in rows(cursor, "complete", params)}

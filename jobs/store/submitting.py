@@ -9,6 +9,7 @@ from jobs.events import EventKind, chunks, encode_jobs
 from jobs.states import State
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import NewJob
+from notifications.arrays import numbers, texts
 from notifications.log import append_encoded
 
 __all__ = ["insert_jobs", "insert_workflow"]
@@ -26,15 +27,15 @@ def insert_jobs(
 ) -> list[tuple[int, State]]:
     """Insert the jobs; id and first state of each, in the order given."""
     params = {
-        "kinds": [job.kind for job in jobs],
-        "queues": [job.queue for job in jobs],
-        "priorities": [job.priority for job in jobs],
-        "max_attempts": [job.max_attempts for job in jobs],
-        "payloads": [job.payload for job in jobs],
-        "options": [job.options for job in jobs],
-        "ats": [job.scheduled_at for job in jobs],
-        "tasks": [job.task for job in jobs],
-        "pendings": [job.pending for job in jobs],
+        "kinds": texts([job.kind for job in jobs]),
+        "queues": texts([job.queue for job in jobs]),
+        "priorities": numbers([job.priority for job in jobs]),
+        "max_attempts": numbers([job.max_attempts for job in jobs]),
+        "payloads": texts([job.payload for job in jobs]),
+        "options": texts([job.options for job in jobs]),
+        "ats": texts([None if job.scheduled_at is None else job.scheduled_at.isoformat() for job in jobs]),
+        "tasks": texts([job.task for job in jobs]),
+        "pendings": numbers([job.pending for job in jobs]),
         "workflow": workflow_id,
         "user": user_id,
         "now": now,
