@@ -28,7 +28,7 @@ Report = tuple[Any, ...]
 class JobContext:
     """The view a running handler has of its job. Its methods may be called from any thread."""
 
-    __slots__ = ("_cancel_reason", "_job", "_on_cancel", "_report", "at_once", "deadline", "payload")
+    __slots__ = ("_cancel_reason", "_job", "_on_cancel", "_open", "_report", "at_once", "deadline", "payload")
 
     def __init__(
         self,
@@ -42,10 +42,16 @@ class JobContext:
         self._report = report
         self._cancel_reason: str | None = None
         self._on_cancel: Callable[[], None] | None = None
+        self._open = [True]
         self.at_once = False
         self.payload = payload
         self.deadline = deadline
         """When the attempt's time is up, on `time.monotonic()`; None for no limit."""
+
+    @property
+    def job(self) -> ClaimedJob:
+        """For the runners: the claim this attempt belongs to."""
+        return self._job
 
     @property
     def job_id(self) -> int:
@@ -139,6 +145,13 @@ class JobContext:
         self.at_once = self.at_once or at_once
         if self._on_cancel is not None:
             self._on_cancel()
+
+    def end(self) -> bool:
+        """For the runners: True for the first who ends this attempt; whoever comes later has no say."""
+        try:
+            return self._open.pop()
+        except IndexError:
+            return False
 
     def when_cancelled(self, call: Callable[[], None] | None) -> None:
         """For the runners: `call` is called, in any thread, when somebody asks; now, if they have asked before."""

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from jobs.context import JobContext, Report
-from jobs.errors import UnknownKind
+from jobs.errors import JobTimeout, UnknownKind
+from jobs.outcomes import Failed
 from jobs.registry import JobKind, Registry
 from jobs.running.attempts import REPORTS_AT_MOST, Attempts, Ended
 from jobs.running.coroutines import Coroutines
@@ -85,6 +86,36 @@ class Executor:
         context = self._attempts.running.get(job_id)
         if context is not None:
             context.request_cancel(reason)
+
+    def give_up_overdue(self, *, grace: float) -> list[JobContext]:
+        """End attempts that run on `grace` seconds after their deadline; their places are filled anew.
+
+        Those in processes are killed by whoever watches them.
+        """
+        now = time.monotonic()
+        late = [
+            context
+            for context in self.running().values()
+            if context.deadline is not None and now > context.deadline + grace
+        ]
+        return [context for context in late if self._give_up(context)]
+
+    def _give_up(self, context: JobContext) -> bool:
+        kind = self._kind(context.job)
+        if kind is None or kind.isolation == "process":
+            return False
+        message = "the attempt ran longer than its timeout; its handler did not stop and was left behind"
+        if not self._attempts.give_up(context, Failed(error_class=JobTimeout.__name__, message=message)):
+            return False
+        if _on_the_loop(kind):
+            self._coroutines.add_slot()
+        else:
+            self._threads.add_thread()
+        return True
+
+    def left_behind(self) -> int:
+        """How many handlers still run whose attempts were given up."""
+        return self._attempts.left_behind()
 
     def has_ended(self) -> bool:
         return bool(self._attempts.ended)

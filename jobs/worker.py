@@ -26,15 +26,19 @@ from jobs.loop import DATABASE_AWAY, Loop, first_line
 from jobs.maintenance import Heartbeat, Reporter, Rescuer
 from jobs.registry import Registry, registry
 from jobs.retention import Janitor
+from jobs.running.overdue import Overdue, TooManyLeftBehind
 from jobs.scheduler import Scheduler
 from jobs.store import workers
 from notifications.doorbell import Listener, ring
 from notifications.pg import Backoff
 from notifications.ticker import Ticker
 
-__all__ = ["Options", "Worker"]
+__all__ = ["BEGIN_ANEW", "Options", "Worker"]
 
 logger = logging.getLogger("opsched.worker")
+
+BEGIN_ANEW = 75
+"""Exit code of a worker that wants to be started again: threads are left behind in it that nobody can stop."""
 
 CHANNELS = ("opsched_jobs", "opsched_control")
 
@@ -105,7 +109,9 @@ class Worker:
             self._serve()
         finally:
             self._end(loops)
-        return 1 if self._death is not None else 0
+        if self._death is None:
+            return 0
+        return BEGIN_ANEW if isinstance(self._death[1], TooManyLeftBehind) else 1
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
@@ -153,6 +159,12 @@ class Worker:
             Rescuer(on_death=self._died),
             Reporter(executor=self._executor, on_death=self._died),
             Janitor(on_death=self._died),
+            Overdue(
+                executor=self._executor,
+                stats=lambda: self.scheduler.stats,
+                wake=self.wake,
+                on_death=self._died,
+            ),
         ]
         return [*loops, Ticker()]
 

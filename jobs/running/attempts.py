@@ -7,6 +7,7 @@ or a dict is one step of the interpreter.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +25,9 @@ Ended = tuple[ClaimedJob, Outcome]
 REPORTS_AT_MOST = 10_000
 
 
+logger = logging.getLogger("opsched.worker")
+
+
 class Attempts:
     """The attempts of one executor. `running`: contexts by job id. `busy_seconds`: inside handlers, all together.
 
@@ -36,6 +40,7 @@ class Attempts:
         self._report = report or self.reports.append
         self.running: dict[int, JobContext] = {}
         self.busy_seconds = 0.0
+        self._left: set[JobContext] = set()
 
     def begin(self, kind: JobKind, job: ClaimedJob, began: float) -> JobContext:
         """The context of an attempt that starts now; it runs until `forget`."""
@@ -59,6 +64,25 @@ class Attempts:
     def end(self, job: ClaimedJob, outcome: Outcome, began: float) -> None:
         self.ended.append((job, outcome))
         self.busy_seconds += time.monotonic() - began
+
+    def give_up(self, context: JobContext, outcome: Outcome) -> bool:
+        """End an attempt whose handler runs on. False when the handler was faster."""
+        self._left.add(context)
+        if not context.end():
+            self._left.discard(context)
+            return False
+        self.forget(context)
+        self.ended.append((context.job, outcome))
+        return True
+
+    def came_late(self, context: JobContext) -> None:
+        """The handler of an attempt that was given up has ended after all."""
+        self._left.discard(context)
+        logger.warning("job %d ended after it had been given up; its answer is refused", context.job_id)
+
+    def left_behind(self) -> int:
+        """How many handlers still run whose attempts were given up."""
+        return len(self._left)
 
     @staticmethod
     def judged(context: JobContext, outcome: Outcome) -> Outcome:

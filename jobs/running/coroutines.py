@@ -95,16 +95,27 @@ class Coroutines:
     async def _serve(self) -> None:
         """Run the next async job. One of these is made for each job, so one that finds none has no more to do."""
         assert self._slots is not None  # noqa: S101 - made together with the loop this runs on
-        async with self._slots:
-            try:
-                kind, job = self._waiting.popleft()
-            except IndexError:
-                return  # taken back
-            began = time.monotonic()
-            self._attempts.end(job, await self._run(kind, job, began), began)
+        await self._slots.acquire()
+        try:
+            kind, job = self._waiting.popleft()
+        except IndexError:
+            self._slots.release()  # taken back
+            return
+        began = time.monotonic()
+        outcome = await self._run(kind, job, began)
+        if outcome is None:
+            return  # another has had its place since it was given up
+        self._attempts.end(job, outcome, began)
+        self._slots.release()
         self._wake()
 
-    async def _run(self, kind: JobKind, job: ClaimedJob, began: float) -> Outcome:
+    def add_slot(self) -> None:
+        """A place for the next job, since one is left behind in its handler. From any thread."""
+        if self._loop is not None and self._slots is not None:
+            _later(self._loop, self._slots.release)
+
+    async def _run(self, kind: JobKind, job: ClaimedJob, began: float) -> Outcome | None:
+        """The outcome; None when the attempt was given up meanwhile."""
         context = self._attempts.begin(kind, job, began)
         try:
             outcome = completion.outcome_of(await until_cancelled(context, kind.fn(context, context.payload)))
@@ -113,6 +124,9 @@ class Coroutines:
         finally:
             self._attempts.forget(context)
         self._clean_beside(failed=not isinstance(outcome, Completed))
+        if not context.end():
+            self._attempts.came_late(context)
+            return None
         return self._attempts.judged(context, outcome)
 
     def _clean_beside(self, *, failed: bool) -> None:

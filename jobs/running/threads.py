@@ -7,6 +7,7 @@ run dry, because a wake-up per job would cost more than a short job itself.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -46,15 +47,21 @@ class Threads:
         self._concurrency = concurrency
         self._wake = wake
         self._queue: SimpleQueue[ClaimedJob | None] = SimpleQueue()
+        self._numbers = itertools.count()
         self._threads: list[threading.Thread] = []
         self.low_water = 0
         """Wake the scheduler when so few jobs are left."""
 
     def start(self) -> None:
-        for number in range(self._concurrency):
-            thread = threading.Thread(target=self._serve, name=f"opsched-run-{number}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        for _ in range(self._concurrency):
+            self.add_thread()
+
+    def add_thread(self) -> None:
+        """One thread more: at the start, and in the place of one that is left behind in its handler."""
+        number = next(self._numbers)
+        thread = threading.Thread(target=self._serve, name=f"opsched-run-{number}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def stop(self, deadline: float) -> None:
         """End the threads that are idle; those inside a handler are daemons and end with the process."""
@@ -84,12 +91,17 @@ class Threads:
     def _serve(self) -> None:
         while (job := self._queue.get()) is not None:
             began = time.monotonic()
-            self._attempts.end(job, self._run(job, began), began)
+            outcome = self._run(job, began)
+            if outcome is None:
+                self._threads.remove(threading.current_thread())
+                break  # another thread has its place
+            self._attempts.end(job, outcome, began)
             if self._queue.qsize() <= self.low_water:
                 self._wake()
         connections.close_all()
 
-    def _run(self, job: ClaimedJob, began: float) -> Outcome:
+    def _run(self, job: ClaimedJob, began: float) -> Outcome | None:
+        """The outcome; None when the attempt was given up meanwhile."""
         kind = self._kind(job)
         if kind is None:
             return GiveBack(f'this worker knows no kind "{job.kind}"')
@@ -106,6 +118,9 @@ class Threads:
         finally:
             self._attempts.forget(context)
             clean_connections()
+        if not context.end():
+            self._attempts.came_late(context)
+            return None
         return self._attempts.judged(context, outcome)
 
     def _kind(self, job: ClaimedJob) -> JobKind | None:

@@ -8,7 +8,7 @@ import pytest
 
 import jobs
 from jobs.models import Job
-from tests.crash import kinds_stubborn  # noqa: F401 - registers the kind
+from tests.crash import kinds_deaf, kinds_stubborn  # noqa: F401 - registers the kinds
 from tests.crash.harness import Start
 from tests.support import eventually
 
@@ -23,3 +23,16 @@ def test_a_thread_that_a_handler_left_behind_does_not_keep_the_process(worker: S
     one.send(signal.SIGTERM)
     assert one.end(timeout=15) == 0, one.text
     assert Job.objects.get(pk=job.id).state == "available"
+
+
+def test_a_worker_with_too_many_handlers_left_behind_begins_anew(worker: Start) -> None:
+    one = worker(settings="tests.crash.settings_overdue")
+    job = jobs.submit("test.deaf")
+    eventually(lambda: Job.objects.get(pk=job.id).state == "retryable", timeout=20)
+    eventually(lambda: one.text.count(" ready: ") == 2, timeout=60)
+    assert "at most 0 are allowed" in one.text
+    assert "the worker begins anew" in one.text
+    after = jobs.submit("workflow.task", {"task": "after", "seconds": 0})
+    eventually(lambda: Job.objects.get(pk=after.id).state == "completed", timeout=20)
+    one.send(signal.SIGTERM)
+    assert one.end(timeout=15) == 0, one.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ from jobs import conf
 from jobs.errors import ConfigurationError
 from jobs.registry import NAME
 from jobs.supervisor import Supervisor
-from jobs.worker import Options, Worker
+from jobs.worker import BEGIN_ANEW, Options, Worker
 
 __all__ = ["Command"]
 
@@ -60,8 +61,18 @@ class Command(BaseCommand):
             ).run()
 
         if options["processes"] == 1:
-            _leave(child(None, 0))
+            code = child(None, 0)
+            if code == BEGIN_ANEW:
+                _begin_anew()
+            _leave(code)
         sys.exit(Supervisor(count=options["processes"], child=child).run())
+
+
+def _begin_anew() -> NoReturn:
+    """The same process with a new program: whatever its threads were stuck in is gone."""
+    logging.getLogger("opsched.worker").error("the worker begins anew")
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - its own command line once more
 
 
 def _leave(code: int) -> NoReturn:
