@@ -8,6 +8,7 @@ from __future__ import annotations
 from jobs.outcomes import Cancel, Completed, Discard, Reject, Retry, Snooze
 from jobs.registry import job
 from jobs.submit import JobSpec, Submitted, submit, submit_many, submit_workflow
+from jobs.unique import Unique
 
 __all__ = [
     "Cancel",
@@ -18,6 +19,7 @@ __all__ = [
     "Retry",
     "Snooze",
     "Submitted",
+    "Unique",
     "job",
     "submit",
     "submit_many",

@@ -64,6 +64,7 @@ class JobsSettings(BaseModel):
     PROCESS_MAX_JOBS: int = Field(100, ge=1, le=1_000_000)
     DRAIN_SECONDS: float = Field(30.0, ge=0, le=3600)
     RETENTION_SECONDS: float = Field(7 * 86400.0, gt=0)
+    IDEMPOTENCY_SECONDS: float = Field(86_400.0, gt=0, le=30 * 86_400.0)
     HTTP_ALLOW_NETWORKS: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     COMMANDS: dict[str, CommandSpec] = Field(default_factory=dict)
     CALL_COMMANDS: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "ActionRefused",
     "ConfigurationError",
+    "DuplicateJob",
     "InvalidSubmission",
     "JobCancelled",
     "JobTimeout",
@@ -59,6 +60,16 @@ class ActionRefused(JobsError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class DuplicateJob(ActionRefused):
+    """The unique key belongs to another job, and the submission wants to be refused then. `job_id`: who holds it."""
+
+    def __init__(self, field: str, reason: str, *, job_id: int | None) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.why = reason
+        self.job_id = job_id
 
 
 class PermanentError(JobsError):

@@ -21,6 +21,7 @@ OPS = "ops"
 
 class EventKind(StrEnum):
     JOB_SUBMITTED = "job.submitted"
+    JOB_DEDUPLICATED = "job.deduplicated"
     JOB_AVAILABLE = "job.available"
     JOB_STARTED = "job.started"
     JOB_PROGRESS = "job.progress"

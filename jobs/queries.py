@@ -14,14 +14,16 @@ from typing import Any
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
-from jobs.models import Claim, Closed, DeadLetter, Job, Ready, Scheduled, WorkerProcess, Workflow
+from jobs.models import Claim, Closed, DeadLetter, Job, Ready, Scheduled, UniqueKey, WorkerProcess, Workflow
 from jobs.models.waiting import Blocked
 from jobs.states import State
 from jobs.store.statements import rows
+from jobs.unique import MAX_KEY
 
-__all__ = ["COUNT_CAP", "Count", "counts_by_state", "figures", "running_ids", "with_state"]
+__all__ = ["COUNT_CAP", "Count", "counts_by_state", "figures", "holders_of", "running_ids", "with_state"]
 
 COUNT_CAP = 10_000
+_HOLDERS = 1_000
 
 
 _BESIDE: dict[State, Any] = {
@@ -69,6 +71,12 @@ def running_ids(limit: int = COUNT_CAP) -> list[int]:
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def holders_of(key: str) -> list[int]:
+    """Ids of the jobs that hold this unique key or held it last, one for each kind."""
+    found = UniqueKey.objects.filter(key=key[:MAX_KEY]).values_list("job_id", flat=True)
+    return list(found[:_HOLDERS])
 
 
 def counts_by_state() -> dict[State, Count]:

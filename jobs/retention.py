@@ -1,4 +1,4 @@
-"""Deletes what ended longer ago than `RETENTION_SECONDS` (jobs, workflows, worker rows), and events past theirs.
+"""Deletes what ended longer ago than `RETENTION_SECONDS` (jobs, workflows, workers), and keys and events past theirs.
 
 Small transactions. What an operator still has to decide about (dead letters) is never deleted. One worker at a time
 does it, behind a try-lock; each round is bounded, so that a long pause is caught up with over several rounds.
@@ -16,7 +16,9 @@ from django.db import connections
 from jobs import conf
 from jobs.database import in_transaction
 from jobs.loop import Loop
+from jobs.store.idempotency import delete_expired
 from jobs.store.statements import Cursor, execute, rows
+from jobs.store.uniqueness import delete_free_keys, settle_keys
 from notifications.retention import prune_expired
 
 __all__ = ["Janitor", "delete_old_jobs", "delete_old_workflows"]
@@ -59,6 +61,10 @@ class Janitor(Loop):
             self._after = after or 0
             if after is None:
                 break
+        for delete in (delete_free_keys, delete_expired):
+            for _ in range(STRETCHES):
+                if in_transaction(connection, partial(delete, limit=STRETCH)) < STRETCH:
+                    break
         with connection.cursor() as cursor:
             execute(cursor, "delete_old_workers", {"keep": self._keep})
             execute(cursor, "delete_old_slots", {"keep": self._keep})
@@ -73,6 +79,8 @@ def delete_old_jobs(cursor: Cursor, *, keep: float, after: int) -> tuple[int, in
     """One stretch of jobs outside workflows, from id `after` on: the number deleted, and where to go on, if at all."""
     stretch = rows(cursor, "old_jobs", {"keep": keep, "after": after, "limit": STRETCH})
     ids = [row[0] for row in stretch if row[2]]
+    if ids:
+        settle_keys(cursor, ids)
     deleted = execute(cursor, "delete_jobs", {"ids": ids}) if ids else 0
     done = len(stretch) < STRETCH or stretch[-1][3]
     return deleted, None if done else stretch[-1][0]

@@ -24,7 +24,9 @@ from jobs.payloads import check_integer, check_seconds, check_text, check_time, 
 from jobs.registry import NAME, JobKind, registry
 from jobs.states import State
 from jobs.store import submitting
+from jobs.store.uniqueness import insert_unique
 from jobs.store.values import NewJob
+from jobs.unique import Existing, Unique
 from notifications.doorbell import ring
 
 __all__ = ["WAKE", "JobSpec", "Submitted", "prepare", "submit", "submit_many", "submit_workflow"]
@@ -38,6 +40,7 @@ class JobSpec:
     """One job to submit. What is None comes from the kind.
 
     priority: -100..100, higher first. scheduled_at: earliest start, aware. timeout: seconds.
+    unique_key: a text, or a Unique that says how long the key is held and what becomes of duplicates.
     key and parents (keys): the job's name and edges inside a workflow.
     """
 
@@ -49,17 +52,42 @@ class JobSpec:
     scheduled_at: datetime | None = None
     timeout: float | None = None
     backoff: Backoff | None = None
+    unique_key: str | Unique | None = None
     key: str = ""
     parents: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """What became of a spec: the job's id and its first state."""
+    """What became of a spec: the job's id and its first state. `existing`: for a duplicate, of the job it met."""
 
     id: int
     state: State
     key: str = ""
+    existing: Existing | None = None
+
+    @property
+    def duplicate(self) -> bool:
+        """Another job holds the unique key: `id` and `state` are that job's."""
+        return self.existing is not None
+
+    @property
+    def replaced(self) -> bool:
+        """The other job, which still waits, has this spec's payload now."""
+        return self.existing is not None and self.existing.replaced
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for people."""
+        if not self.duplicate:
+            return f"Job {self.id} was submitted: {self.state}."
+        what = "it has the new payload now" if self.replaced else "nothing new was submitted"
+        return f"Job {self.id}, which is {self.state}, holds this unique key: {what}."
+
+    @property
+    def result(self) -> Any:
+        """Of the other job, when it has completed."""
+        return None if self.existing is None else self.existing.result
 
 
 def submit(
@@ -72,9 +100,13 @@ def submit(
     scheduled_at: datetime | None = None,
     timeout: float | None = None,
     backoff: Backoff | None = None,
+    unique_key: str | Unique | None = None,
     user_id: int | None = None,
 ) -> Submitted:
-    """Submit one job. Raises InvalidSubmission (UnknownKind for a kind nobody declared); then nothing is stored."""
+    """Submit one job. Raises InvalidSubmission (UnknownKind for a kind nobody declared); then nothing is stored.
+
+    With a `unique_key` that another job holds: that job (`duplicate`), or DuplicateJob, as the key's policy says.
+    """
     spec = JobSpec(
         kind=kind,
         payload={} if payload is None else payload,
@@ -84,6 +116,7 @@ def submit(
         scheduled_at=scheduled_at,
         timeout=timeout,
         backoff=backoff,
+        unique_key=unique_key,
     )
     return submit_many([spec], user_id=user_id, name_items=False)[0]
 
@@ -99,8 +132,11 @@ def submit_many(
         raise InvalidSubmission("jobs", f"{len(specs):,} jobs at once; at most {limit:,} are allowed")
     rows = [prepare(spec, at=f"jobs[{index}]." if name_items else "") for index, spec in enumerate(specs)]
     with transaction.atomic(), django_cursor() as cursor:
-        placed = submitting.insert_jobs(cursor, rows, user_id=user_id)
         ring(WAKE)
+        if any(row.unique is not None for row in rows):
+            met = insert_unique(cursor, rows, user_id=user_id, name_items=name_items)
+            return [Submitted(id=one.id, state=one.state, existing=one.existing) for one in met]
+        placed = submitting.insert_jobs(cursor, rows, user_id=user_id)
     return [Submitted(id=job_id, state=state) for job_id, state in placed]
 
 
@@ -138,6 +174,9 @@ def _edges(specs: Sequence[JobSpec]) -> list[tuple[int, int]]:
         if not isinstance(spec.parents, Sequence) or isinstance(spec.parents, str):
             raise InvalidSubmission(f"jobs[{place}].parents", "must be a list of keys")
         check_text(spec.key, field=f"jobs[{place}].key", max_length=200)
+        if spec.unique_key is not None:
+            reason = "a job of a workflow cannot have one: its place would stay empty where the key is taken"
+            raise InvalidSubmission(f"jobs[{place}].unique_key", reason)
         if spec.key in index:
             raise InvalidSubmission(
                 f"jobs[{place}].key", f'"{spec.key}" is already the key of jobs[{index[spec.key]}]'
@@ -163,6 +202,7 @@ def prepare(spec: JobSpec, *, at: str = "") -> NewJob:
         max_bytes=settings.MAX_PAYLOAD_BYTES,
         max_depth=settings.MAX_PAYLOAD_DEPTH,
     )
+    unique = None if spec.unique_key is None else Unique.read(spec.unique_key, at=at)
     return NewJob(
         kind=kind.name,
         queue=kind.queue if spec.queue is None else _queue(spec.queue, at),
@@ -171,10 +211,11 @@ def prepare(spec: JobSpec, *, at: str = "") -> NewJob:
             spec.max_attempts, kind.max_attempts, field=f"{at}max_attempts", low=1, high=1000
         ),
         payload=payload,
-        options=_options(spec, at),
+        options=_options(spec, unique, at),
         scheduled_at=None
         if spec.scheduled_at is None
         else check_time(spec.scheduled_at, field=f"{at}scheduled_at"),
+        unique=unique,
     )
 
 
@@ -207,8 +248,10 @@ def _fitting(kind: JobKind, payload: Any, at: str) -> Any:
     return payload
 
 
-def _options(spec: JobSpec, at: str) -> str | None:
+def _options(spec: JobSpec, unique: Unique | None, at: str) -> str | None:
     options: dict[str, Any] = {}
+    if unique is not None:
+        options["unique_key"] = unique.to_dict()
     if spec.timeout is not None:
         options["timeout"] = check_seconds(spec.timeout, field=f"{at}timeout", high=MAX_TIMEOUT)
     if spec.backoff is not None:

@@ -169,7 +169,7 @@ SPECTACULAR_SETTINGS = {
     # Several resources have a "state" of their own; without names the description would number them.
     "ENUM_NAME_OVERRIDES": {
         "JobState": "jobs.models.job.STATES",
-        "FirstJobState": "jobs.api.shapes.FIRST_STATES",
+        "FirstJobState": "jobs.api.submissions.FIRST_STATES",
         "WorkflowState": "jobs.models.workflow.Workflow.STATES",
         "WorkerState": "jobs.models.queue.WorkerProcess.STATES",
     },

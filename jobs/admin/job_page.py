@@ -20,9 +20,10 @@ from jobs.models import (
     LogLine,
     Progress,
     Queue,
+    UniqueKey,
     WorkerProcess,
 )
-from jobs.states import State
+from jobs.states import FINISHED, State
 
 __all__ = ["Try", "collect"]
 
@@ -128,9 +129,21 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
     ]
     if job.task:
         facts.insert(0, ("Task", job.task))
+    if key := (job.options or {}).get("unique_key"):
+        facts.append(("Unique key", f"{key['key']}: {_held(job)}"))
     if job.created_by_id is not None:
         facts.append(("Submitted by", str(job.created_by)))
     return facts
+
+
+def _held(job: Job) -> str:
+    """How long the job's unique key is still its own."""
+    row = UniqueKey.objects.filter(job_id=job.pk).first()
+    if row is None or (row.scope == "unfinished" and job.state in FINISHED):
+        return "free again"
+    if row.until is not None:
+        return f"{'until' if row.until > timezone.now() else 'was held until'} {exact(row.until)}"
+    return "until it has ended" if row.scope == "unfinished" else "for ever"
 
 
 def _why(job: Job) -> str:

@@ -95,14 +95,15 @@ def _equal(found: QuerySet[Any], column: str, value: str | None) -> QuerySet[Any
 
 
 def search(found: QuerySet[Job], term: str) -> QuerySet[Job]:
-    """By number, or by the beginning of a kind, or by the exact key of a task in its workflow."""
+    """By number, or by the beginning of a kind, or by a whole key: of a task in its workflow, or a unique one."""
     term = term.strip().removeprefix("#")
     if not term:
         return found
     try:
         return found.filter(pk=integer(term))
     except ValueError:
-        return found.filter(Q(kind__startswith=term[:200]) | Q(task=term[:200]))
+        known = Q(kind__startswith=term[:200]) | Q(task=term[:200])
+        return found.filter(known | Q(pk__in=queries.holders_of(term)))
 
 
 class JobChangeList(KeysetChangeList):

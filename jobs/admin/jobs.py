@@ -20,7 +20,7 @@ from jobs.admin.forms import PriorityForm, ReasonForm, ReplayForm, place_error, 
 from jobs.admin.joblist import JobChangeList, KindFilter, QueueFilter, StateFilter, WorkflowFilter, search
 from jobs.admin.submitting import SubmitForm
 from jobs.display import NOTHING, address, ago, badge, workflow_link
-from jobs.errors import InvalidSubmission
+from jobs.errors import DuplicateJob, InvalidSubmission
 from jobs.models import Job
 from jobs.registry import registry
 from jobs.states import WAITING, allowed_from
@@ -97,7 +97,7 @@ class JobAdmin(SteeredAdmin):
     list_filter = (StateFilter, KindFilter, QueueFilter, WorkflowFilter)
     list_before_template = "admin/jobs/job/tabs.html"
     search_fields = ("id",)  # shows the box; get_search_results decides what it means
-    search_help_text = "Number, beginning of a kind, or task key"
+    search_help_text = "Number, beginning of a kind, task key, or unique key"
     page_template = "admin/jobs/job/page.html"
     target_type = "job"
     live_topic = "job"
@@ -171,10 +171,11 @@ class JobAdmin(SteeredAdmin):
                 submitted = steering.submit(control.Actor.of(request.user), [spec])[0]
             except InvalidSubmission as error:
                 place_error(form, error)
+            except DuplicateJob as error:
+                form.add_error("unique_key", error.why)
             else:
-                messages.success(
-                    request, f"Job {submitted.id} ({spec.kind}) was submitted: {submitted.state}."
-                )
+                level = messages.WARNING if submitted.duplicate else messages.SUCCESS
+                messages.add_message(request, level, submitted.sentence)
                 return HttpResponseRedirect(address(Job, "change", submitted.id))
         context: dict[str, Any] = {
             "form": form,

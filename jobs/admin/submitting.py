@@ -8,14 +8,32 @@ from zoneinfo import ZoneInfo
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from jobs.admin.forms import JsonField, ListedInput, ZoneField, place_error
 from jobs.errors import InvalidSubmission
 from jobs.payloads import check_time
 from jobs.submit import MAX_TIMEOUT, JobSpec
+from jobs.unique import MAX_KEY, Unique
 
 __all__ = ["SubmitForm", "WallTimeField", "instant"]
+
+
+_SCOPES = [
+    ("", "until the job has ended, or for the window below"),
+    ("unfinished", "until the job has ended"),
+    ("window", "for the window below"),
+    ("forever", "for ever"),
+]
+_POLICIES = [
+    ("return", "lead to that job"),
+    ("replace", "give it this payload, if it still waits"),
+    ("refuse", "refuse this one"),
+]
 
 
 class WallTimeField(forms.CharField):
@@ -83,6 +101,31 @@ class SubmitForm(forms.Form):
         help_text=f"Seconds, at most {MAX_TIMEOUT:,.0f}. Empty: the kind's.",
     )
 
+    unique_key = forms.CharField(
+        max_length=MAX_KEY,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text="One job a key, within its kind. Empty: as many as are submitted.",
+    )
+    unique_scope = forms.ChoiceField(
+        choices=_SCOPES,
+        required=False,
+        label="Key is held",
+        widget=UnfoldAdminSelectWidget(),
+    )
+    unique_seconds = forms.FloatField(
+        required=False,
+        label="Window",
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"step": "any"}),
+        help_text="Seconds from the submission, for a key that is held for a time.",
+    )
+    unique_policy = forms.ChoiceField(
+        choices=_POLICIES,
+        required=False,
+        label="If another job holds it",
+        widget=UnfoldAdminSelectWidget(),
+    )
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         wall, name = cleaned.get("scheduled_at"), cleaned.get("timezone")
@@ -106,7 +149,18 @@ class SubmitForm(forms.Form):
             max_attempts=fields["max_attempts"],
             scheduled_at=fields["scheduled_at"],
             timeout=fields["timeout"],
+            unique_key=self._unique(),
         )
+
+    def _unique(self) -> Unique | None:
+        fields = self.cleaned_data
+        if fields["unique_key"]:
+            names = ("key", "scope", "seconds", "policy")
+            given = {name: fields[f"unique_{name}"] for name in names}
+            return Unique.read({name: None if value == "" else value for name, value in given.items()})
+        if fields["unique_seconds"] is not None:
+            raise InvalidSubmission("unique_key", "is missing: a window belongs to a key")
+        return None
 
 
 def instant(wall: datetime, zone_name: str) -> datetime:

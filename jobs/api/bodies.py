@@ -13,8 +13,10 @@ from jobs.api.fields import Body, Id, Instant, JsonObject, Seconds, Text, Whole
 from jobs.control import MAX_AT_ONCE
 from jobs.core.backoff import Backoff
 from jobs.core.errors import InvalidValue
+from jobs.errors import InvalidSubmission
 from jobs.models import Schedule
 from jobs.submit import JobSpec
+from jobs.unique import LONGEST_WINDOW, MAX_KEY, POLICIES, SCOPES, Unique
 
 __all__ = [
     "BulkBody",
@@ -51,6 +53,44 @@ class BackoffField(JsonObject):
             self.fail("backoff", reason=str(error))
 
 
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "maxLength": MAX_KEY},
+            {
+                "type": "object",
+                "required": ["key"],
+                "additionalProperties": False,
+                "properties": {
+                    "key": {"type": "string", "maxLength": MAX_KEY},
+                    "scope": {"type": "string", "enum": list(SCOPES)},
+                    "seconds": {
+                        "type": "number",
+                        "minimum": 0,
+                        "exclusiveMinimum": True,
+                        "maximum": LONGEST_WINDOW,
+                    },
+                    "policy": {"type": "string", "enum": list(POLICIES)},
+                },
+            },
+        ],
+        "example": "invoice:42",
+    }
+)
+class UniqueField(serializers.Field):  # type: ignore[type-arg]
+    """A text, or `{"key": …, "scope": …, "seconds": …, "policy": …}`."""
+
+    def to_internal_value(self, data: Any) -> Unique:
+        try:
+            return Unique.read(data)
+        except InvalidSubmission as error:
+            _, _, inner = error.field.partition(".")
+            raise serializers.ValidationError({inner: [error.reason]} if inner else error.reason) from None
+
+    def to_representation(self, value: Any) -> Any:
+        return value.to_dict()
+
+
 class JobBody(Body):
     """One job. What is left out or null comes from the kind."""
 
@@ -64,6 +104,11 @@ class JobBody(Body):
     scheduled_at = Instant(required=False, allow_null=True, help_text="Earliest start, with a zone.")
     timeout = Seconds(required=False, allow_null=True, help_text="Seconds an attempt may take.")
     backoff = BackoffField(required=False, allow_null=True, help_text="Waits between attempts.")
+    unique_key = UniqueField(
+        required=False,
+        allow_null=True,
+        help_text="One job a key, within its kind: a text, or an object with rules.",
+    )
 
 
 class TaskBody(JobBody):
@@ -73,6 +118,11 @@ class TaskBody(JobBody):
     parents = serializers.ListField(
         child=Text(max_length=200), required=False, help_text="Keys of the jobs it waits for."
     )
+    unique_key = None  # type: ignore[assignment] # not for these: a duplicate would leave a hole in the graph
+
+    def _no_such_field(self, name: str) -> str:
+        reason = "a job of a workflow cannot have one"
+        return reason if name == "unique_key" else super()._no_such_field(name)
 
 
 class ManyJobs(Body):

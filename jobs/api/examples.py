@@ -47,6 +47,7 @@ JOB_DETAIL: Example = {
     "progress": None,
     "error": None,
     "reason": None,
+    "unique_key": None,
     "parents": [],
     "children": [],
 }

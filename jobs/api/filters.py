@@ -17,7 +17,7 @@ from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from jobs.api.fields import MAX_ID, read_instant
 from jobs.errors import InvalidSubmission
 from jobs.models import DeadLetter, Job, Schedule, WorkerProcess, Workflow
-from jobs.queries import with_state
+from jobs.queries import holders_of, with_state
 from jobs.states import State
 
 __all__ = [
@@ -88,6 +88,12 @@ class JobFilters(FilterSet):
     kind = exactly("kind", "The kind, exactly.")
     queue = exactly("queue", "The queue, exactly.")
     workflow = IdFilter(field_name="workflow_id", help_text="Jobs of this workflow.")
+    unique_key = df.CharFilter(
+        max_length=200,
+        strip=False,
+        method="by_unique_key",
+        help_text="The job of each kind that holds this unique key, or held it last.",
+    )
     created_after = since("created_at", "Submitted")
     created_before = until("created_at", "Submitted")
     scheduled_after = since("scheduled_at", "Earliest start")
@@ -99,6 +105,9 @@ class JobFilters(FilterSet):
 
     def by_state(self, jobs: QuerySet[Job], _name: str, value: str) -> QuerySet[Job]:
         return with_state(jobs, State(value))
+
+    def by_unique_key(self, jobs: QuerySet[Job], _name: str, value: str) -> QuerySet[Job]:
+        return jobs.filter(pk__in=holders_of(value))
 
 
 class WorkflowFilters(FilterSet):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,17 +15,17 @@ from jobs.api import answers, examples
 from jobs.api.base import ApiViewSet
 from jobs.api.bodies import BulkBody, JobBody, PriorityBody, ReasonBody, spec_of
 from jobs.api.filters import JobFilters
+from jobs.api.idempotency import idempotent
 from jobs.api.pagination import Key, as_id
 from jobs.api.schema import operation
 from jobs.api.shapes import (
     ActionShape,
     AttemptShape,
-    BulkShape,
     JobDetailShape,
     JobShape,
     LogLineShape,
-    SubmittedShape,
 )
+from jobs.api.submissions import BulkShape, SubmittedShape, of_many_submitted, of_submitted
 from jobs.models import Attempt, Job, LogLine
 from jobs.states import State
 
@@ -64,7 +63,12 @@ class JobViews(ApiViewSet):
 
     def scan_limit(self, request: Request) -> int | None:
         asked = request.query_params
-        if self.action != "list" or "workflow" in asked or asked.get("state") in _FEW:
+        if (
+            self.action != "list"
+            or "workflow" in asked
+            or "unique_key" in asked
+            or asked.get("state") in _FEW
+        ):
             return None
         completed = asked.get("state") == State.COMPLETED
         return _SCAN if completed or any(name in asked for name in _UNINDEXED) else None
@@ -92,14 +96,18 @@ class JobViews(ApiViewSet):
         response=SubmittedShape,
         answer=examples.SUBMITTED,
         status=201,
+        also=(200,),
     )
+    @idempotent
     def create(self, request: Request) -> Response:
-        """Stores one job; `Location` is its address. A kind nobody knows is refused with the nearest name."""
+        """Stores one job; `Location` is its address. A kind nobody knows is refused with the nearest name.
+
+        With a `unique_key` that another job holds: 200 with that job (`duplicate`), or 409, as the key's policy says.
+        """
         spec = spec_of(self.body(JobBody))
         made = steering.submit(self.actor, [spec])[0]
         location = reverse("api-v1:jobs-detail", [made.id], request=request)
-        answer = {"id": made.id, "state": made.state}
-        return Response(answer, status=HTTPStatus.CREATED, headers={"Location": location})
+        return of_submitted(self.actor, made, location)
 
     @operation(
         "Submit many jobs",
@@ -108,15 +116,18 @@ class JobViews(ApiViewSet):
         response=BulkShape,
         answer=examples.BULK,
         status=201,
+        also=(200,),
     )
     @action(detail=False, methods=["post"])
+    @idempotent
     def bulk(self, request: Request) -> Response:
-        """All or none, in the order given; errors name the item, as `jobs[3].priority`. At most 10,000 at once."""
+        """All or none, in the order given; errors name the item, as `jobs[3].priority`. At most 10,000 at once.
+
+        200 where all of them were duplicates by their `unique_key`.
+        """
         specs = [spec_of(item) for item in self.body(BulkBody)["jobs"]]
         made = steering.submit(self.actor, specs, name_items=True)
-        return Response(
-            {"jobs": [{"id": job.id, "state": job.state} for job in made]}, status=HTTPStatus.CREATED
-        )
+        return of_many_submitted(self.actor, made)
 
     @operation(
         "Cancel a job",

@@ -20,9 +20,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from jobs.errors import ActionRefused, InvalidSubmission, NotFound, UnknownKind
+from jobs.errors import ActionRefused, DuplicateJob, InvalidSubmission, NotFound, UnknownKind
 
-__all__ = ["MEDIA_TYPE", "BodyTooLarge", "Problem", "handle"]
+__all__ = ["MEDIA_TYPE", "BodyTooLarge", "KeyInFlight", "KeyReused", "Problem", "handle"]
 
 logger = logging.getLogger("opsched.api")
 
@@ -37,14 +37,32 @@ class BodyTooLarge(exceptions.APIException):
     default_code = "too_large"
 
 
+class KeyInFlight(exceptions.APIException):
+    """The first request with this Idempotency-Key is still being worked on."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_detail = "A request with this Idempotency-Key is still being worked on; try again shortly."
+    kind = "idempotency-key-in-flight"
+    wait = 0.0
+
+
+class KeyReused(exceptions.APIException):
+    """The Idempotency-Key was used for another request."""
+
+    status_code = HTTPStatus.UNPROCESSABLE_ENTITY
+    default_detail = "This Idempotency-Key was used with another body; a new request needs a new key."
+    kind = "idempotency-key-reused"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One answer that is an error. `kind`: end of its URN; empty where the status says it all."""
+    """One answer that is an error. `kind`: end of its URN; empty where the status says it all. `job`: it is about."""
 
     status: int
     detail: str
     kind: str = ""
     errors: tuple[tuple[str, str], ...] = ()
+    job: int | None = None
 
     def body(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -53,6 +71,8 @@ class Problem:
             "status": self.status,
             "detail": self.detail,
         }
+        if self.job is not None:
+            found["job"] = self.job
         if self.errors:
             found["errors"] = [{"field": field, "reason": reason} for field, reason in self.errors]
         return found
@@ -80,11 +100,19 @@ def _problem(error: Exception) -> Problem | None:
         case NotFound():
             return Problem(status=404, detail=str(error))
         case ActionRefused():
-            return Problem(status=409, detail=error.reason, kind="refused")
+            return _refused(error)
         case exceptions.APIException():
-            return Problem(status=error.status_code, detail=_sentence(error.detail))
+            kind = getattr(error, "kind", "")
+            return Problem(status=error.status_code, detail=_sentence(error.detail), kind=kind)
         case _:
             return _framework_problem(error)
+
+
+def _refused(error: ActionRefused) -> Problem:
+    if isinstance(error, DuplicateJob):
+        errors = ((error.field, error.why),)
+        return Problem(status=409, detail=str(error), kind="duplicate", errors=errors, job=error.job_id)
+    return Problem(status=409, detail=error.reason, kind="refused")
 
 
 def _framework_problem(error: Exception) -> Problem | None:

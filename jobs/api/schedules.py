@@ -19,9 +19,11 @@ from jobs.api import examples
 from jobs.api.base import ApiViewSet
 from jobs.api.bodies import PreviewBody, ReasonBody, ScheduleBody
 from jobs.api.filters import ScheduleFilters
+from jobs.api.idempotency import idempotent
 from jobs.api.pagination import Key, as_instant
 from jobs.api.schema import operation, parameter
-from jobs.api.shapes import PreviewShape, ScheduleShape, SlotShape, SubmittedShape
+from jobs.api.shapes import PreviewShape, ScheduleShape, SlotShape
+from jobs.api.submissions import SubmittedShape
 from jobs.core.errors import CoreError
 from jobs.errors import InvalidSubmission
 from jobs.models import Schedule, Slot
@@ -68,6 +70,7 @@ class ScheduleViews(ApiViewSet):
         answer=examples.SCHEDULE,
         status=201,
     )
+    @idempotent
     def create(self, request: Request) -> Response:
         """A cron expression that never fires, an unknown zone or kind, or a name in use is refused."""
         made = steering.create_schedule(self.actor, **self.body(ScheduleBody))
@@ -146,6 +149,7 @@ class ScheduleViews(ApiViewSet):
         status=201,
     )
     @action(detail=True, methods=["post"])
+    @idempotent
     def run(self, request: Request, pk: str) -> Response:
         """Submits its job once, beside its slots. Needs `jobs.submit_job` too."""
         asked = self.body(ReasonBody)

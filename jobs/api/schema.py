@@ -14,6 +14,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework import serializers
 
+from jobs.api.idempotency import EXAMPLE, HEADER, MAX_KEY, REPLAYED
 from jobs.api.problems import MEDIA_TYPE
 
 __all__ = ["ApiSchema", "operation", "parameter"]
@@ -30,7 +31,17 @@ _MEANING = {
     409: "The state of the object does not allow it.",
     413: "The body is larger than 8 MB.",
     415: "The body is not `application/json`.",
+    422: "The `Idempotency-Key` was used with another body.",
 }
+_REPLAYED = "The answer to an earlier request with the same `Idempotency-Key`: nothing was done now."
+_KEY = OpenApiParameter(
+    HEADER,
+    str,
+    OpenApiParameter.HEADER,
+    description=f"Made by the client for this request: a String of RFC 9651 (in double quotes) of 1 to {MAX_KEY} "
+    "characters. The same key with the same body gets the first answer again, for `IDEMPOTENCY_SECONDS` (24 hours).",
+    examples=[OpenApiExample("Key", value=EXAMPLE)],
+)
 _FIELDS = {400: [{"field": "jobs[3].priority", "reason": "must be within -100..100, not 200"}]}
 
 
@@ -44,11 +55,13 @@ class ProblemDetails(serializers.Serializer[Any]):
 
     type = serializers.CharField(
         help_text="`about:blank`, or `urn:opsched:problem:` and a word that a program can branch on: "
-        "`invalid`, `unknown-kind`, `refused`."
+        "`invalid`, `unknown-kind`, `refused`, `duplicate`, `idempotency-key-reused`, "
+        "`idempotency-key-in-flight`."
     )
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="For people.")
+    job = serializers.IntegerField(required=False, help_text="The job that holds the unique key.")
     errors = FieldProblem(many=True, required=False)  # type: ignore[assignment] # a field of ours, not DRF's property
 
 
@@ -79,6 +92,9 @@ class ApiSchema(AutoSchema):
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for code, told in bodies.items():
             told["description"] = told.get("description") or HTTPStatus(int(code)).phrase
+        if "201" in bodies and self._takes_key():
+            headers = {REPLAYED: {"schema": {"type": "string", "enum": ["true"]}, "description": _REPLAYED}}
+            bodies["201"].setdefault("headers", {}).update(headers)
         for status in self._problems():
             bodies.setdefault(str(status), self._problem(status))
         return bodies
@@ -89,7 +105,12 @@ class ApiSchema(AutoSchema):
             found.append(404)
         if self.method != "GET":
             found += [409, 413, 415]
+        if self._takes_key():
+            found.append(422)
         return sorted(found)
+
+    def _takes_key(self) -> bool:
+        return getattr(getattr(self.view, self.view.action, None), "takes_idempotency_key", False)
 
     def _problem(self, status: int) -> dict[str, Any]:
         example: dict[str, Any] = {
@@ -130,19 +151,20 @@ def operation(
     if answer is not None:
         codes = [str(code) for code in statuses]
         shown.append(OpenApiExample("Answer", value=answer, response_only=True, status_codes=codes))
-    described = extend_schema(
-        summary=summary,
-        request=request,
-        responses=dict.fromkeys(statuses, response),
-        examples=shown,
-        parameters=list(parameters),
-        filters=filters,
-    )
 
     def describe(view: View) -> View:
         # Without this a decorated method is described by the project's default class, not by ours.
         kwargs = view.__dict__.setdefault("kwargs", {})
         kwargs.setdefault("schema", ApiSchema)
+        takes_key = getattr(view, "takes_idempotency_key", False)
+        described = extend_schema(
+            summary=summary,
+            request=request,
+            responses=dict.fromkeys(statuses, response),
+            examples=shown,
+            parameters=[*parameters, *([_KEY] if takes_key else [])],
+            filters=filters,
+        )
         return described(view)
 
     return describe

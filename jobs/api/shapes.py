@@ -17,16 +17,15 @@ from jobs.models import (
     Queue,
     Schedule,
     Slot,
+    UniqueKey,
     WorkerProcess,
     Workflow,
 )
 from jobs.states import State
 
 __all__ = [
-    "FIRST_STATES",
     "ActionShape",
     "AttemptShape",
-    "BulkShape",
     "DeadLetterDetailShape",
     "DeadLetterShape",
     "JobDetailShape",
@@ -36,15 +35,12 @@ __all__ = [
     "QueueShape",
     "ScheduleShape",
     "SlotShape",
-    "SubmittedShape",
-    "SubmittedWorkflowShape",
     "WorkerShape",
     "WorkflowDetailShape",
     "WorkflowShape",
 ]
 
 _ANY: dict[str, Any] = {}
-FIRST_STATES = [State.BLOCKED.value, State.SCHEDULED.value, State.AVAILABLE.value]
 
 
 class Read(serializers.ModelSerializer[Any]):
@@ -78,23 +74,31 @@ class ErrorShape(Read):
         fields = ["error_class", "message", "traceback", "attempts", "fingerprint", "died_at"]
 
 
+class UniqueKeyShape(Read):
+    class Meta:
+        model = UniqueKey
+        fields = ["key", "scope", "until"]
+
+
 class JobDetailShape(JobShape):
     """A job with everything about it. `error`: of a dead letter; `reason`: why it was closed."""
 
     payload = JsonObject(read_only=True)
     result = extend_schema_field(_ANY)(serializers.JSONField)(read_only=True)
     options = extend_schema_field({"type": "object", "nullable": True})(serializers.JSONField)(
-        read_only=True, help_text="What differs from the kind: backoff, timeout."
+        read_only=True, help_text="What differs from the kind: backoff, timeout, unique key."
     )
     progress = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
+    unique_key = serializers.SerializerMethodField(help_text="The unique key it holds, or held last.")
     parents = serializers.SerializerMethodField(help_text="Ids of the jobs it waits for or waited for.")
     children = serializers.SerializerMethodField(help_text="Ids of the jobs that wait for it, or waited.")
 
     class Meta(JobShape.Meta):
         fields = [
-            *JobShape.Meta.fields, "payload", "result", "options", "progress", "error", "reason", "parents", "children",
+            *JobShape.Meta.fields, "payload", "result", "options", "progress", "error", "reason", "unique_key",
+            "parents", "children",
         ]  # fmt: skip
 
     @extend_schema_field(ProgressShape(allow_null=True))
@@ -110,6 +114,11 @@ class JobDetailShape(JobShape):
     def get_reason(self, job: Job) -> str | None:
         row = getattr(job, "closed_row", None)
         return None if row is None else str(row.reason)
+
+    @extend_schema_field(UniqueKeyShape(allow_null=True))
+    def get_unique_key(self, job: Job) -> Any:
+        found = UniqueKey.objects.filter(job_id=job.pk).first()
+        return None if found is None else UniqueKeyShape(found).data
 
     def get_parents(self, job: Job) -> list[int]:
         return sorted(job.parent_edges.values_list("parent_id", flat=True))
@@ -138,27 +147,6 @@ class LogLineShape(Read):
     class Meta:
         model = LogLine
         fields = ["id", "attempt", "at", "level", "line"]
-
-
-class SubmittedShape(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
-    state = serializers.ChoiceField(choices=FIRST_STATES)
-
-
-class BulkShape(serializers.Serializer[Any]):
-    jobs = SubmittedShape(many=True, help_text="In the order they were sent.")
-
-
-class SubmittedTaskShape(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
-    key = serializers.CharField()
-    state = serializers.ChoiceField(choices=FIRST_STATES)
-
-
-class SubmittedWorkflowShape(serializers.Serializer[Any]):
-    id = serializers.IntegerField()
-    name = serializers.CharField()
-    jobs = SubmittedTaskShape(many=True)
 
 
 class RefusalShape(serializers.Serializer[Any]):

@@ -14,8 +14,10 @@ from jobs.api import answers, examples
 from jobs.api.base import ApiViewSet
 from jobs.api.bodies import ReasonBody, WorkflowBody, spec_of
 from jobs.api.filters import WorkflowFilters
+from jobs.api.idempotency import idempotent
 from jobs.api.schema import operation
-from jobs.api.shapes import ActionShape, SubmittedWorkflowShape, WorkflowDetailShape, WorkflowShape
+from jobs.api.shapes import ActionShape, WorkflowDetailShape, WorkflowShape
+from jobs.api.submissions import SubmittedWorkflowShape
 from jobs.models import Workflow
 
 __all__ = ["WorkflowViews"]
@@ -56,6 +58,7 @@ class WorkflowViews(ApiViewSet):
         answer=_SUBMITTED,
         status=201,
     )
+    @idempotent
     def create(self, request: Request) -> Response:
         """Jobs with a `key` each, and `parents` as keys. All or none; a cycle is refused and named."""
         asked = self.body(WorkflowBody)

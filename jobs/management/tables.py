@@ -15,8 +15,9 @@ from rich.text import Text
 
 from jobs.models import Job
 from jobs.states import State
+from jobs.submit import Submitted
 
-__all__ = ["details", "show_job", "show_list", "summary"]
+__all__ = ["details", "show_job", "show_list", "submitted", "summary"]
 
 _COLOURS = {
     State.COMPLETED: "green",
@@ -45,6 +46,14 @@ def summary(job: Job) -> dict[str, Any]:
         "started_at": _iso(job.started_at),
         "finished_at": _iso(job.finished_at),
     }
+
+
+def submitted(placed: Submitted) -> dict[str, Any]:
+    """What became of a submission."""
+    told: dict[str, Any] = {"id": placed.id, "state": placed.state.value}
+    if placed.duplicate:
+        told |= {"duplicate": True, "replaced": placed.replaced, "result": placed.result}
+    return told
 
 
 def details(job: Job) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.models.deadletter import DeadLetter, OperatorAction
 from jobs.models.job import Attempt, Job, LogLine, Progress
+from jobs.models.keys import IdempotencyKey, UniqueKey
 from jobs.models.queue import Queue, WorkerProcess
 from jobs.models.schedule import Schedule, Slot
 from jobs.models.waiting import Blocked, CancelRequest, Claim, Closed, Ready, Scheduled
@@ -17,6 +18,7 @@ __all__ = [
     "Closed",
     "DeadLetter",
     "Dependency",
+    "IdempotencyKey",
     "Job",
     "LogLine",
     "OperatorAction",
@@ -26,6 +28,7 @@ __all__ = [
     "Schedule",
     "Scheduled",
     "Slot",
+    "UniqueKey",
     "WorkerProcess",
     "Workflow",
 ]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.states import State
+from jobs.unique import Unique
 
 __all__ = ["Claimed", "ClaimedJob", "Error", "Moved", "NewJob", "Recorded", "Transition", "merge"]
 
@@ -25,6 +26,7 @@ class NewJob:
     scheduled_at: datetime | None = None
     task: str = ""
     pending: int = 0
+    unique: Unique | None = None
 
 
 @dataclass(slots=True, kw_only=True)

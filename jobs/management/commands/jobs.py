@@ -23,6 +23,7 @@ from jobs.management import tables
 from jobs.models import Job
 from jobs.states import State
 from jobs.submit import JobSpec
+from jobs.unique import POLICIES, SCOPES, Unique
 from notifications import doorbell
 
 __all__ = ["Command"]
@@ -66,6 +67,14 @@ class Command(BaseCommand):
         parser.add_argument("--at", help="Earliest start, such as 2030-01-31T08:00:00+01:00.")
         parser.add_argument("--max-attempts", type=int)
         parser.add_argument("--timeout", type=float, help="Seconds an attempt may take.")
+        parser.add_argument("--unique-key", help="One job a key, within its kind.")
+        parser.add_argument(
+            "--unique-scope", choices=SCOPES, help="How long the key is held (default unfinished)."
+        )
+        parser.add_argument("--unique-seconds", type=float, help="Length of the window.")
+        parser.add_argument(
+            "--unique-policy", choices=POLICIES, help="When another job has the key (default return)."
+        )
         _with_json(parser)
 
     def _add_list(self, parser: CommandParser) -> None:
@@ -98,12 +107,15 @@ class Command(BaseCommand):
             max_attempts=options["max_attempts"],
             scheduled_at=None if options["at"] is None else _time(options["at"]),
             timeout=options["timeout"],
+            unique_key=_unique(options),
         )
         placed = steering.submit(Actor(), [spec])[0]
         if options["json"]:
-            self._dump({"id": placed.id, "state": placed.state.value})
-        else:
-            self.stdout.write(str(placed.id))
+            self._dump(tables.submitted(placed))
+            return
+        self.stdout.write(str(placed.id))
+        if placed.duplicate:
+            self.stderr.write(placed.sentence)
 
     def _list(self, options: dict[str, Any]) -> None:
         if not 1 <= options["limit"] <= _MAX_LIST:
@@ -208,6 +220,15 @@ def _payload(given: str) -> Any:
         raise InvalidSubmission("payload", "is nested too deep") from None
     except ValueError as error:
         raise InvalidSubmission("payload", f"is not usable JSON: {error}") from None
+
+
+def _unique(options: dict[str, Any]) -> Unique | None:
+    given = {name: options[f"unique_{name}"] for name in ("key", "scope", "seconds", "policy")}
+    if all(value is None for value in given.values()):
+        return None
+    if given["key"] is None:
+        raise InvalidSubmission("--unique-key", "is missing")
+    return Unique.read(given)
 
 
 def _time(text: str) -> datetime:
