@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,7 +151,8 @@ def test_a_submitter_and_the_janitor_agree_about_a_key(hand: Callable[..., Hand]
     for round_ in range(10):
         key = f"k{round_}"
         ended_holder(hand, key)
-        _, made = together(clean, lambda k=key: submitting(one(k)))
+        works: list[Callable[[], Any]] = [clean, partial(submitting, one(key))]
+        _, made = together(*works)
         assert made[0].duplicate is False
         assert UniqueKey.objects.get(key=key).job_id == made[0].id
         assert submit_many([one(key)])[0].id == made[0].id
