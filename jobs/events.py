@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     JOB_CANCEL_REQUESTED = "job.cancel_requested"
     JOB_DISCARDED = "job.discarded"
     JOB_SKIPPED = "job.skipped"
+    JOB_UNDONE = "job.undone"
     JOB_PRIORITY = "job.priority"
     WORKFLOW_STATE = "workflow.state"
     QUEUE_PAUSED = "queue.paused"
@@ -48,7 +49,12 @@ class EventKind(StrEnum):
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
     WORKER_LOST = "worker.lost"
+    DEADLETTERS_RUN = "deadletters.run"
+    DEADLETTERS_GROUP = "deadletters.group"
     OPERATOR_ACTION = "operator.action"
+
+
+_FOR_OPS = (EventKind.JOB_DEAD, EventKind.JOB_REPLAYED, EventKind.JOB_DISCARDED, EventKind.JOB_UNDONE)
 
 
 def job_topics(job_id: int, queue: str, workflow_id: int | None) -> tuple[str, ...]:
@@ -62,7 +68,7 @@ def job_event(
 ) -> EventDraft:
     """One change of one job. Dead letters are told to `ops` too, since people wait for them."""
     topics = job_topics(job_id, queue, workflow_id)
-    if event in (EventKind.JOB_DEAD, EventKind.JOB_REPLAYED, EventKind.JOB_DISCARDED):
+    if event in _FOR_OPS:
         topics = (*topics, OPS)
     payload = {"job": job_id, "kind": kind, "queue": queue, "workflow": workflow_id, "state": state, **extra}
     return EventDraft(kind=event.value, topics=topics, payload=payload)

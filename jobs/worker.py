@@ -22,6 +22,7 @@ from typing import Any
 from jobs import conf
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
+from jobs.keeping import LetterKeeper
 from jobs.loop import DATABASE_AWAY, Loop, first_line
 from jobs.maintenance import Heartbeat, Reporter, Rescuer
 from jobs.registry import Registry, registry
@@ -165,6 +166,7 @@ class Worker:
                 wake=self.wake,
                 on_death=self._died,
             ),
+            LetterKeeper(on_death=self._died),
         ]
         return [*loops, Ticker()]
 
