@@ -1,7 +1,7 @@
 """The worker's loop for dead letters: runs that go step by step, the counts of groups, and what nobody needs any more.
 
-Once a second. A run is advanced in one transaction by whoever gets its row first, so with many workers it advances once,
-and a worker that is killed in the middle leaves it where it was.
+Once a second. A run is advanced in one transaction by whoever gets its row first, so with many workers it advances
+once, and a worker that is killed in the middle leaves it where it was.
 """
 
 from __future__ import annotations

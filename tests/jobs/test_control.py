@@ -12,7 +12,17 @@ import jobs
 from jobs import JobSpec, control
 from jobs.control import MAX_AT_ONCE, Actor
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
-from jobs.models import Attempt, CancelRequest, Closed, DeadLetter, DeadLetterRun, Job, OperatorAction, Ready, Workflow
+from jobs.models import (
+    Attempt,
+    CancelRequest,
+    Closed,
+    DeadLetter,
+    DeadLetterRun,
+    Job,
+    OperatorAction,
+    Ready,
+    Workflow,
+)
 from jobs.states import FINISHED, WAITING, State
 from tests.jobs.ground import (
     consistent,
