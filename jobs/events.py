@@ -107,13 +107,18 @@ def encode_jobs(event: EventKind, state: str, jobs: Iterable[Told]) -> tuple[lis
     """The hot path: a batch of like changes as (topics, JSON items), as `notifications.log.append_encoded` takes it."""
     topics: dict[str, None] = {}
     items: list[str] = []
+    name, last = event.value, None
+    head = middle = rest = ""
     for job_id, kind, queue, workflow_id, attempt in jobs:
-        head, middle, rest = _frame(event.value, kind, queue, workflow_id, state)
+        like = (kind, queue, workflow_id)
+        if like != last:  # the jobs of a batch are mostly alike
+            last = like
+            head, middle, rest = _frame(name, kind, queue, workflow_id, state)
+            topics[f"queue:{queue}"] = None
+            if workflow_id is not None:
+                topics[f"workflow:{workflow_id}"] = None
         items.append(f'{head}{job_id}{middle}{job_id}{rest},"attempt":{attempt}}}]')
         topics[f"job:{job_id}"] = None
-        topics[f"queue:{queue}"] = None
-        if workflow_id is not None:
-            topics[f"workflow:{workflow_id}"] = None
     return list(topics), f"[{','.join(items)}]"
 
 

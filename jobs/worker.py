@@ -8,6 +8,7 @@ attempt. A side loop that dies stops the worker loudly, with exit code 1.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import selectors
@@ -105,6 +106,9 @@ class Worker:
         for loop in loops:
             loop.start()
         self._watch()
+        # What was loaded until here stays for ever: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         logger.info("worker %d ready: %s", worker_id, self._describe())
         try:
             self._serve()
