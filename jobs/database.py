@@ -17,7 +17,7 @@ from psycopg import errors
 from jobs import conf
 from notifications.pg import connect
 
-__all__ = ["RETRIED", "django_cursor", "in_transaction", "open_connection"]
+__all__ = ["RETRIED", "django_cursor", "in_transaction", "limit_idle_transactions", "open_connection"]
 
 logger = logging.getLogger("opsched.worker")
 
@@ -36,10 +36,23 @@ _PLANNER = """
 """
 
 
+def limit_idle_transactions(connection: psycopg.Connection[Any]) -> None:
+    """Have the server end a transaction that says nothing for a lease.
+
+    A process that is frozen between two statements keeps its locks: nobody could rescue the jobs it holds. All
+    transactions of a worker's own run without a pause, so only a frozen one is silent for so long.
+    """
+    connection.execute(
+        "SELECT set_config('idle_in_transaction_session_timeout', %s, false)",
+        [f"{conf.get().LEASE_SECONDS}s"],
+    )
+
+
 def open_connection(name: str) -> psycopg.Connection[Any]:
     """A connection for the statements of a worker."""
     connection = connect(autocommit=True, name=name)
     connection.execute(_PLANNER)
+    limit_idle_transactions(connection)
     connection.prepare_threshold = 0 if conf.get().PREPARE_STATEMENTS else None
     return connection
 
@@ -75,4 +88,7 @@ def in_transaction(
             if attempt == _TRIES:
                 raise
             logger.info("transaction again (%s, try %d)", type(error).__name__, attempt)
+        except errors.IdleInTransactionSessionTimeout as error:
+            # To the driver it is an internal error; to everybody here it is a connection that was lost.
+            raise psycopg.OperationalError(str(error)) from error
     raise AssertionError("unreachable")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import psycopg
 from django.db import InterfaceError, OperationalError
 
+from jobs.database import limit_idle_transactions
 from notifications.pg import Backoff, connect
 
 __all__ = ["DATABASE_AWAY", "Loop", "first_line"]
@@ -51,6 +52,7 @@ class Loop:
     def connection(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
             self._connection = connect(autocommit=True, name=f"opsched {self.name}")
+            limit_idle_transactions(self._connection)
             self.connected_anew()
         return self._connection
 

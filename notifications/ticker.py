@@ -31,6 +31,9 @@ _MIN_INTERVAL = 0.01
 _HOT_ROUNDS = 10
 """Rounds without news, 10 ms apart, before it waits for the doorbell again."""
 _ALIVE = 2.0
+_FROZEN = 10.0
+"""Seconds of silence after which the server ends a ticker's session. A live one speaks once a poll, a second or less;
+one that is frozen (a stopped process, a machine that is gone) would keep the lock, and every stream would wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +49,9 @@ class TickerRound:
 class Ticker:
     """start() / stop() run it in a thread; tick() does one round in the caller's."""
 
-    def __init__(self, *, name: str = "opsched ticker") -> None:
+    def __init__(self, *, name: str = "opsched ticker", frozen_after: float = _FROZEN) -> None:
         self._name = name
+        self._frozen_after = frozen_after
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
@@ -123,6 +127,9 @@ class Ticker:
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         if self._connection is None:
             self._connection = pg.connect_for_log(name=self._name)
+            limit = f"{self._frozen_after}s"
+            for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+                self._connection.execute("SELECT set_config(%s, %s, false)", [setting, limit])
         return self._connection
 
     def _disconnect(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jobs.models.deadletter import DeadLetter, OperatorAction
-from jobs.models.deadletter_run import DeadLetterGroup, DeadLetterItem, DeadLetterRun, DeadLetterTally
 from jobs.models.job import Attempt, Job, LogLine, Progress
 from jobs.models.keys import IdempotencyKey, UniqueKey
 from jobs.models.queue import Queue, WorkerProcess
@@ -18,10 +17,6 @@ __all__ = [
     "Claim",
     "Closed",
     "DeadLetter",
-    "DeadLetterGroup",
-    "DeadLetterItem",
-    "DeadLetterRun",
-    "DeadLetterTally",
     "Dependency",
     "IdempotencyKey",
     "Job",

@@ -2,74 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
-from opsched.embedded import client
-from opsched.embedded.layout import Layout
-from tests.crash.harness import ROOT, History, Program
+from tests.crash.faults import Done, children, judge, until_none_is_left
+from tests.crash.harness import History, Program
+from tests.crash.house import House
 from tests.support import eventually
 from tests.support_consistency import assert_consistent
 
 pytestmark = pytest.mark.slow
 
-COUNT = 400
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How often the server ends, how long after the last time, and the jobs whose ends make the pace."""
+
+    restarts: int
+    apart: float
+    backlog: int
 
 
-class House:
-    """A data folder, its embedded database and the processes that use it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.layout = Layout(root=folder / "data" / "pg")
-        self._programs: list[Program] = []
-        self._environment = {
-            **os.environ,
-            "OPSCHED_DATA": str(folder / "data"),
-            "PYTHONPATH": str(ROOT),
-            "DJANGO_SETTINGS_MODULE": "opsched.settings",
-        }
-        self._environment.pop("DATABASE_URL", None)
-
-    def start(self, *words: str) -> Program:
-        log = self.folder / f"log-{len(self._programs)}.txt"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, *words],
-                cwd=ROOT,
-                env=self._environment,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-        self._programs.append(Program(process, log))
-        return self._programs[-1]
-
-    def postmaster(self) -> int:
-        return int(self.layout.postmaster_pid.read_text().split()[0])
-
-    def connect(self) -> psycopg.Connection[Any]:
-        # As a user of the database: it ends with the last one, which would else be the worker.
-        client.ensure(self.layout)
-        return psycopg.connect(
-            host=str(self.layout.socket_folder), user="opsched", dbname="opsched", autocommit=True
-        )
-
-    def end(self) -> None:
-        for program in self._programs:
-            if program.process.poll() is None:
-                program.kill()
-        client.release(self.layout)
-        # The guardian ends its server when the last user is gone.
-        eventually(lambda: not self.layout.socket.exists(), timeout=20)
+PACE = {"tasks": "p", "share": 0.9, "within": 5.0, "window": 2.0, "before": 2.0}
 
 
 @pytest.fixture
@@ -79,39 +38,82 @@ def house(tmp_path: Path) -> Iterator[House]:
     one.end()
 
 
-def acknowledged(submitter: Program) -> dict[str, int]:
+def acknowledged(client: Program) -> dict[str, int]:
     """Ids by task, of the submissions that were answered."""
-    words = [line.split() for line in submitter.text.splitlines() if line.startswith("acknowledged ")]
+    whole, _, _ = client.text.rpartition("\n")  # the last line may be on its way
+    words = [line.split() for line in whole.split("\n") if line.startswith("acknowledged ")]
     return {task: int(job) for _, task, job in words}
 
 
-def test_nothing_acknowledged_is_lost_and_the_worker_comes_back_by_itself(
+def load(house: House, history: History, jobs: int) -> Program:
+    """A client that has submitted so many jobs of 100 ms, and goes on with one after the other."""
+    client = house.start("-m", "tests.crash.submitter", str(history.path), "--backlog", str(jobs))
+    eventually(lambda: len(acknowledged(client)) >= jobs, timeout=40, interval=0.2)
+    return client
+
+
+def wait_for_an_end_after(history: History, moment: float) -> None:
+    """So long has it been working since."""
+
+    def ended() -> bool:
+        return any(line["event"] == "end" and line["at"] > moment for line in reversed(history.lines()))
+
+    eventually(ended, timeout=60, interval=0.2)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(Load(restarts=1, apart=2.5, backlog=1_300), id="short"),
+        pytest.param(Load(restarts=5, apart=15.0, backlog=13_000), id="long", marks=pytest.mark.faults),
+    ],
+)
+def test_nothing_acknowledged_is_lost_and_workers_come_back_to_their_pace_by_themselves(
+    size: Load, house: House, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    assert house.start("manage.py", "migrate", "-v0").end(timeout=60) == 0
+    history = History(tmp_path / "history.jsonl")
+    client = load(house, history, size.backlog)
+    team = house.start("manage.py", "runworker", "--processes", "2").ready()
+    family = eventually(lambda: len(found := children(team)) == 2 and found, timeout=20)
+    restarts = []
+    for _ in range(size.restarts):
+        wait_for_an_end_after(history, time.time() + size.apart)
+        restarts.append(house.restart())
+    client.send(signal.SIGTERM)
+    assert client.end() == 0, client.text
+    with house.connect() as connection:
+        cursor = connection.cursor()
+        assert until_none_is_left(cursor, timeout=180), team.text
+        assert children(team) == family, "the same processes"
+        assert team.text.count("database away") >= size.restarts, "the restarts were felt"
+        team.send(signal.SIGTERM)
+        assert team.end() == 0, team.text
+        verdict = judge(cursor, tmp_path, history, acknowledged(client), Done(), restarts=restarts, pace=PACE)
+        record_property("figures", verdict.figures)
+        assert not verdict.violations, verdict.violations[:10]
+        assert len(acknowledged(client)) > size.backlog, "some were submitted one by one meanwhile"
+        assert_consistent(cursor, at_rest=True)
+
+
+def test_without_a_synchronous_commit_acknowledged_jobs_are_seen_to_be_lost(
     house: House, tmp_path: Path
 ) -> None:
-    assert house.start("manage.py", "migrate", "-v0").end(timeout=40) == 0
-    worker = house.start("manage.py", "runworker").ready()
+    """The negative control: commits are acknowledged before they are on the disk, and written there much later."""
+    assert house.start("manage.py", "migrate", "-v0").end(timeout=60) == 0
     history = History(tmp_path / "history.jsonl")
-    submitter = house.start("-m", "tests.crash.submitter", str(history.path), str(COUNT))
-    history.wait_for("end", 50, timeout=30)
-    os.kill(house.postmaster(), signal.SIGQUIT)
-    assert submitter.end(timeout=40) == 0, submitter.text
-    promised = acknowledged(submitter)
-    assert COUNT // 2 < len(promised) <= COUNT, "it went on after the restart"
     with house.connect() as connection:
-        eventually(lambda: unfinished(connection) == 0, timeout=20)
-        rows = connection.execute("SELECT payload ->> 'task', id, state, attempt FROM jobs_job").fetchall()
-        found = {task: job for task, job, _, _ in rows}
-        assert promised.items() <= found.items()
-        assert Counter(state for _, _, state, _ in rows) == {"completed": len(rows)}
-        history.ends_once({task: attempt for task, _, _, attempt in rows})
-        assert worker.process.poll() is None, worker.text
-        assert "database away" in worker.text, "the restart was felt"
-        worker.send(signal.SIGTERM)
-        assert worker.end() == 0, worker.text
-        assert_consistent(connection.cursor(), at_rest=True)
-
-
-def unfinished(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute("SELECT count(*) FROM jobs_job WHERE state <> 'completed'").fetchone()
-    assert row is not None
-    return int(row[0])
+        for setting in ("wal_writer_delay = '10s'", "wal_writer_flush_after = '1GB'"):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+    client = house.start(
+        "-m", "tests.crash.submitter", str(history.path), PGOPTIONS="-c synchronous_commit=off"
+    )
+    eventually(lambda: len(acknowledged(client)) >= 30, timeout=40)
+    house.restart()
+    client.send(signal.SIGTERM)
+    assert client.end() == 0, client.text
+    history.path.touch()
+    with house.connect() as connection:
+        found = judge(connection.cursor(), tmp_path, history, acknowledged(client), Done()).violations
+    assert any("was acknowledged as job" in one for one in found), found[:10]

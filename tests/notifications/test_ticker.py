@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -103,3 +103,33 @@ def test_it_shows_that_it_is_alive_when_nothing_happens(
     monkeypatch.setattr("notifications.ticker._ALIVE", 0.0)
     ticker.tick()
     assert state(connection.cursor()).ticker_age < 5
+
+
+@pytest.mark.parametrize(("frozen_after", "led"), [(0.3, True), (0.0, False)], ids=["limited", "control"])
+def test_a_frozen_leader_is_followed_by_another(
+    make_ticker: Callable[..., Ticker], *, frozen_after: float, led: bool
+) -> None:
+    """It holds the lock and says nothing more, like a process that was stopped. Without the limit nobody ever leads."""
+    frozen, other = make_ticker(frozen_after=frozen_after), make_ticker(frozen_after=60.0)
+    assert frozen.tick().leads
+    assert not other.tick().leads
+    if led:
+        eventually(lambda: other.tick().leads)
+        with pytest.raises(psycopg.OperationalError):
+            frozen.tick()
+    else:
+        with pytest.raises(AssertionError, match="not within"):
+            eventually(lambda: other.tick().leads, timeout=1.0)
+
+
+@pytest.fixture
+def make_ticker(transactional_db: None) -> Iterator[Callable[..., Ticker]]:
+    made: list[Ticker] = []
+
+    def make(**options: float) -> Ticker:
+        made.append(Ticker(**options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
