@@ -17,6 +17,7 @@ from typing import Any
 from jobs.core.backoff import Backoff
 from jobs.errors import InvalidSubmission, JobCancelled, PermanentError
 from jobs.outcomes import (
+    DONE,
     Cancel,
     Completed,
     Discard,
@@ -42,6 +43,8 @@ MAX_DELAY = 365 * 86400.0
 
 def outcome_of(value: Any) -> Outcome:
     """What a handler returned, as an outcome."""
+    if value is None:
+        return DONE
     return value if isinstance(value, Outcome) else Completed(value)
 
 

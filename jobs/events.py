@@ -37,6 +37,7 @@ class EventKind(StrEnum):
     JOB_CANCEL_REQUESTED = "job.cancel_requested"
     JOB_DISCARDED = "job.discarded"
     JOB_SKIPPED = "job.skipped"
+    JOB_UNDONE = "job.undone"
     JOB_PRIORITY = "job.priority"
     WORKFLOW_STATE = "workflow.state"
     QUEUE_PAUSED = "queue.paused"
@@ -48,7 +49,12 @@ class EventKind(StrEnum):
     WORKER_STARTED = "worker.started"
     WORKER_STOPPED = "worker.stopped"
     WORKER_LOST = "worker.lost"
+    DEADLETTERS_RUN = "deadletters.run"
+    DEADLETTERS_GROUP = "deadletters.group"
     OPERATOR_ACTION = "operator.action"
+
+
+_FOR_OPS = (EventKind.JOB_DEAD, EventKind.JOB_REPLAYED, EventKind.JOB_DISCARDED, EventKind.JOB_UNDONE)
 
 
 def job_topics(job_id: int, queue: str, workflow_id: int | None) -> tuple[str, ...]:
@@ -62,7 +68,7 @@ def job_event(
 ) -> EventDraft:
     """One change of one job. Dead letters are told to `ops` too, since people wait for them."""
     topics = job_topics(job_id, queue, workflow_id)
-    if event in (EventKind.JOB_DEAD, EventKind.JOB_REPLAYED, EventKind.JOB_DISCARDED):
+    if event in _FOR_OPS:
         topics = (*topics, OPS)
     payload = {"job": job_id, "kind": kind, "queue": queue, "workflow": workflow_id, "state": state, **extra}
     return EventDraft(kind=event.value, topics=topics, payload=payload)
@@ -101,13 +107,18 @@ def encode_jobs(event: EventKind, state: str, jobs: Iterable[Told]) -> tuple[lis
     """The hot path: a batch of like changes as (topics, JSON items), as `notifications.log.append_encoded` takes it."""
     topics: dict[str, None] = {}
     items: list[str] = []
+    name, last = event.value, None
+    head = middle = rest = ""
     for job_id, kind, queue, workflow_id, attempt in jobs:
-        head, middle, rest = _frame(event.value, kind, queue, workflow_id, state)
+        like = (kind, queue, workflow_id)
+        if like != last:  # the jobs of a batch are mostly alike
+            last = like
+            head, middle, rest = _frame(name, kind, queue, workflow_id, state)
+            topics[f"queue:{queue}"] = None
+            if workflow_id is not None:
+                topics[f"workflow:{workflow_id}"] = None
         items.append(f'{head}{job_id}{middle}{job_id}{rest},"attempt":{attempt}}}]')
         topics[f"job:{job_id}"] = None
-        topics[f"queue:{queue}"] = None
-        if workflow_id is not None:
-            topics[f"workflow:{workflow_id}"] = None
     return list(topics), f"[{','.join(items)}]"
 
 

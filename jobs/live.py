@@ -19,7 +19,7 @@ from notifications import bus, topics
 __all__ = ["FIGURES", "figures", "history", "may_read", "register"]
 
 FIGURES = "ops:figures"
-_PREFIXES = ("job:", "workflow:", "queue:", OPS)
+_PREFIXES = ("job:", "workflow:", "queue:", "deadletters:", OPS)
 
 _meter = Meter()
 _turn = threading.Lock()

@@ -12,6 +12,7 @@ from typing import Any
 from jobs.store.values import Transition
 
 __all__ = [
+    "DONE",
     "Cancel",
     "Completed",
     "Discard",
@@ -39,6 +40,11 @@ class Completed(Outcome):
     """The job is done. `result`: any JSON value, kept with the job."""
 
     result: Any = None
+
+
+DONE = Completed()
+"""What a handler that returns nothing answers: one for all of them, since making an exception costs more than a short
+job. Never raised."""
 
 
 @dataclass(eq=False, kw_only=True)

@@ -12,15 +12,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
-from jobs.models import Claim, Closed, DeadLetter, Job, Ready, Scheduled, UniqueKey, WorkerProcess, Workflow
+from jobs.models import (
+    Claim,
+    Closed,
+    DeadLetter,
+    DeadLetterGroup,
+    DeadLetterTally,
+    Job,
+    Ready,
+    Scheduled,
+    UniqueKey,
+    WorkerProcess,
+    Workflow,
+)
 from jobs.models.waiting import Blocked
 from jobs.states import State
 from jobs.store.statements import rows
 from jobs.unique import MAX_KEY
 
-__all__ = ["COUNT_CAP", "Count", "counts_by_state", "figures", "holders_of", "running_ids", "with_state"]
+__all__ = [
+    "COUNT_CAP",
+    "Count",
+    "counts_by_state",
+    "figures",
+    "groups",
+    "holders_of",
+    "running_ids",
+    "with_state",
+]
 
 COUNT_CAP = 10_000
 _HOLDERS = 1_000
@@ -209,3 +231,12 @@ def _dead() -> list[dict[str, Any]]:
 
 def _seconds(now: datetime, then: datetime) -> float:
     return round(max(0.0, (now - then).total_seconds()), 1)
+
+
+def groups() -> QuerySet[Any]:
+    """The groups of dead letters with their exact count as `letters`, newest death first."""
+    pending = DeadLetterTally.objects.filter(fingerprint=OuterRef("pk")).order_by().values("fingerprint")
+    change = Subquery(pending.annotate(change_of=Sum("change")).values("change_of"))
+    return DeadLetterGroup.objects.annotate(letters=F("count") + Coalesce(change, 0)).order_by(
+        "-last_seen", "fingerprint"
+    )

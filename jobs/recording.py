@@ -19,9 +19,10 @@ from jobs.completion import backoff_from, decide
 from jobs.database import in_transaction
 from jobs.executor import Ended
 from jobs.holdings import Holdings
-from jobs.outcomes import GiveBack, Outcome
+from jobs.outcomes import DONE, GiveBack, Outcome
 from jobs.reconciling import reconcile
 from jobs.registry import Registry
+from jobs.states import State
 from jobs.store.claiming import claim, drop_claims
 from jobs.store.ending import end_attempts
 from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition, merge
@@ -60,7 +61,9 @@ class Recorder:
         """
         going = {transition.job.id for transition in self._unrecorded}
         self._unrecorded += [
-            self._decide(job, outcome) for job, outcome in ended if job in self.held and job.id not in going
+            Transition(job=job, target=State.COMPLETED) if outcome is DONE else self._decide(job, outcome)
+            for job, outcome in ended
+            if job in self.held and job.id not in going
         ]
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
@@ -141,10 +144,11 @@ class Recorder:
         """The commit is certain: forget what ended."""
         self.held.forget(transitions)
         lost = set(recorded.lost)
-        for transition in transitions:
-            ended = "lost" if transition.job.id in lost else transition.target.value
-            # By queue as well: rates of the operations page.
-            self.stats.update((ended, f"{ended}:{transition.job.queue}"))
+        ends = Counter((t.job.id in lost, t.target, t.job.queue) for t in transitions)
+        for (is_lost, target, queue), count in ends.items():
+            ended = "lost" if is_lost else target.value
+            self.stats[ended] += count
+            self.stats[f"{ended}:{queue}"] += count  # rates of the operations page
 
     def _decide(self, job: ClaimedJob, outcome: Outcome) -> Transition:
         return decide(

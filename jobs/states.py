@@ -24,7 +24,8 @@ class State(StrEnum):
     SKIPPED = "skipped"
 
 
-# Nothing leads out of these; a dead letter is not among them, because an operator still decides about it.
+# Nothing leads out of these but an operator who takes a discard back; a dead letter is not among them, because an
+# operator still decides about it.
 FINISHED = frozenset({State.COMPLETED, State.CANCELLED, State.DISCARDED, State.SKIPPED})
 WAITING = frozenset({State.BLOCKED, State.SCHEDULED, State.AVAILABLE, State.RETRYABLE})
 
@@ -63,6 +64,9 @@ _TABLE = (
     _move("die", "running", "dead", "the last attempt failed, or the failure is permanent"),
     _move("replay", "dead", "available", "an operator gives the job fresh attempts"),
     _move("discard", "running dead", "discarded", "the handler or an operator decided it shall not run"),
+    _move("undo_replay", "available", "dead", "an operator takes back a replay that has not started"),
+    _move("undo_discard", "discarded", "dead", "an operator takes back a discard"),
+    _move("undo_skip", "skipped", "blocked", "the discard that it was skipped with was taken back"),
     _move("cancel", "blocked scheduled available retryable running", "cancelled", "somebody called it off"),
 )
 

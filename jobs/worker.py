@@ -8,6 +8,7 @@ attempt. A side loop that dies stops the worker loudly, with exit code 1.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import selectors
@@ -22,6 +23,7 @@ from typing import Any
 from jobs import conf
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
+from jobs.keeping import LetterKeeper
 from jobs.loop import DATABASE_AWAY, Loop, first_line
 from jobs.maintenance import Heartbeat, Reporter, Rescuer
 from jobs.registry import Registry, registry
@@ -104,6 +106,9 @@ class Worker:
         for loop in loops:
             loop.start()
         self._watch()
+        # What was loaded until here stays for ever: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
         logger.info("worker %d ready: %s", worker_id, self._describe())
         try:
             self._serve()
@@ -165,6 +170,7 @@ class Worker:
                 wake=self.wake,
                 on_death=self._died,
             ),
+            LetterKeeper(on_death=self._died),
         ]
         return [*loops, Ticker()]
 

@@ -46,6 +46,16 @@ SELECT j.id, 'is ' || j.state || ', and jobs_deadletter says otherwise'
 FROM job j FULL JOIN jobs_deadletter d ON d.job_id = j.id
 WHERE (j.state = 'dead') IS DISTINCT FROM (d.job_id IS NOT NULL)
 UNION ALL
+SELECT coalesce(min(d.job_id), 0), 'is in the group ' || g.fingerprint || ' of ' || count(d.job_id) || ', which says '
+    || g.count + coalesce(max(t.change), 0)
+FROM jobs_deadlettergroup g LEFT JOIN jobs_deadletter d ON d.fingerprint = g.fingerprint
+LEFT JOIN (SELECT fingerprint, sum(change) AS change FROM jobs_deadlettertally GROUP BY fingerprint) t
+    ON t.fingerprint = g.fingerprint
+GROUP BY g.fingerprint, g.count HAVING count(d.job_id) <> g.count + coalesce(max(t.change), 0)
+UNION ALL
+SELECT d.job_id, 'is a dead letter of a group that is missing'
+FROM jobs_deadletter d LEFT JOIN jobs_deadlettergroup g ON g.fingerprint = d.fingerprint WHERE g.fingerprint IS NULL
+UNION ALL
 SELECT j.id, 'is ' || j.state || ', and jobs_closed says ' || coalesce(c.state, 'nothing')
 FROM job j FULL JOIN jobs_closed c ON c.job_id = j.id
 WHERE (CASE WHEN j.state IN ('cancelled', 'discarded', 'skipped') THEN j.state END) IS DISTINCT FROM c.state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobs.models.deadletter import DeadLetter, OperatorAction
+from jobs.models.deadletter_run import DeadLetterGroup, DeadLetterItem, DeadLetterRun, DeadLetterTally
 from jobs.models.job import Attempt, Job, LogLine, Progress
 from jobs.models.keys import IdempotencyKey, UniqueKey
 from jobs.models.queue import Queue, WorkerProcess
@@ -17,6 +18,10 @@ __all__ = [
     "Claim",
     "Closed",
     "DeadLetter",
+    "DeadLetterGroup",
+    "DeadLetterItem",
+    "DeadLetterRun",
+    "DeadLetterTally",
     "Dependency",
     "IdempotencyKey",
     "Job",

@@ -14,8 +14,8 @@ __all__ = ["DeadLetter", "OperatorAction"]
 class DeadLetter(models.Model):
     """A job that will not run again by itself. `fingerprint`: same for the same error at the same place.
 
-    Removed when it is replayed or discarded: what happened then is an `OperatorAction`, and the errors stay with the
-    job's attempts.
+    Removed when it is replayed or discarded: what happened then is an `OperatorAction`, the letter itself is kept with
+    the run that took it, for an undo, and the errors stay with the job's attempts.
     """
 
     job = models.OneToOneField(Job, on_delete=models.CASCADE, primary_key=True, related_name="dead_letter")
@@ -36,7 +36,7 @@ class DeadLetter(models.Model):
         ]
         indexes = [
             models.Index(fields=["-died_at", "job"], name="deadletter_by_time"),
-            models.Index(fields=["fingerprint"], name="deadletter_by_fingerprint"),
+            models.Index(fields=["fingerprint", "died_at", "job"], name="deadletter_by_group"),
         ]
 
     def __str__(self) -> str:

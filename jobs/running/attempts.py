@@ -49,7 +49,7 @@ class Attempts:
             timeout = json.loads(job.options).get("timeout", timeout)
         context = JobContext(
             job,
-            json.loads(job.payload),
+            json.loads(job.payload) if job.payload != "{}" else {},
             report=self._report,
             deadline=None if timeout is None else began + timeout,
         )

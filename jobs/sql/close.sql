@@ -13,6 +13,10 @@ WITH held AS MATERIALIZED (
     DELETE FROM jobs_blocked b WHERE b.job_id = ANY(ARRAY(SELECT h.id FROM held h))
 ), dead AS (
     DELETE FROM jobs_deadletter d WHERE d.job_id = ANY(ARRAY(SELECT h.id FROM held h))
+    RETURNING d.fingerprint, d.kind
+), told AS (
+    INSERT INTO jobs_deadlettertally (fingerprint, kind, change, at)
+    SELECT fingerprint, kind, -count(*), clock_timestamp() FROM dead GROUP BY fingerprint, kind
 )
 UPDATE jobs_job j SET state = %(target)s, finished_at = clock_timestamp()
 FROM held h WHERE j.id = h.id

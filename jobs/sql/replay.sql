@@ -4,6 +4,10 @@ WITH held AS MATERIALIZED (
     WHERE j.id = ANY(%(ids)s::bigint[]) AND j.state = 'dead' ORDER BY j.id FOR UPDATE
 ), gone AS (
     DELETE FROM jobs_deadletter d WHERE d.job_id = ANY(ARRAY(SELECT h.id FROM held h))
+    RETURNING d.fingerprint, d.kind
+), told AS (
+    INSERT INTO jobs_deadlettertally (fingerprint, kind, change, at)
+    SELECT fingerprint, kind, -count(*), clock_timestamp() FROM gone GROUP BY fingerprint, kind
 )
 UPDATE jobs_job j
 SET state = 'available', ready_at = coalesce(%(now)s::timestamptz, clock_timestamp()), finished_at = NULL,

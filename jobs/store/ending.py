@@ -33,14 +33,15 @@ def end_attempts(cursor: Cursor, worker_id: int, transitions: Sequence[Transitio
     completed = sorted((t for t in transitions if t.target is State.COMPLETED), key=_by_id)
     others = sorted((t for t in transitions if t.target is not State.COMPLETED), key=_by_id)
     recorded: list[int] = []
+    # Of jobs without a workflow, which are most, nothing is counted.
     changes: list[Change] = []
     released = 0
     if completed:
         done = _complete(cursor, worker_id, completed)
         recorded += [t.job.id for t in done]
         parents = [t.job.id for t in done if t.job.workflow_id is not None]
-        changes += [(t.job.workflow_id, State.RUNNING, State.COMPLETED) for t in done]
         if parents:
+            changes += [(t.job.workflow_id, State.RUNNING, State.COMPLETED) for t in done]
             released, freed = release_children(cursor, parents)
             changes += freed
     if others:

@@ -13,10 +13,19 @@ from jobs.events import EventKind, chunks, encode_jobs, job_event
 from jobs.states import State, allowed_from
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import Moved
-from jobs.store.workflows import move_counts, skip_descendants
+from jobs.store.workflows import move_counts, skip_below
 from notifications.log import append, append_encoded
 
-__all__ = ["close", "hold", "hold_running", "promote", "replay", "request_cancel", "set_priority"]
+__all__ = [
+    "close",
+    "close_with",
+    "hold",
+    "hold_running",
+    "promote",
+    "replay",
+    "request_cancel",
+    "set_priority",
+]
 
 _EVENTS_PER_ROW = 500
 _HOLDS = 5
@@ -47,11 +56,18 @@ def replay(cursor: Cursor, ids: Sequence[int], *, attempts: int, now: datetime |
 
 def close(cursor: Cursor, ids: Sequence[int], target: State, *, reason: str) -> list[Moved]:
     """Cancel waiting jobs or discard dead letters; what waits for them is skipped."""
+    return close_with(cursor, ids, target, reason=reason)[0]
+
+
+def close_with(
+    cursor: Cursor, ids: Sequence[int], target: State, *, reason: str
+) -> tuple[list[Moved], list[int]]:
+    """As `close`, with the ids of the jobs that were skipped."""
     wanted = hold(cursor, ids) if target is State.CANCELLED else list(ids)
     params = {"ids": wanted, "sources": allowed_from(_MOVE[target]), "target": target.value}
     moved = _moved(rows(cursor, "close", params))
     if not moved:
-        return []
+        return [], []
     told = {
         "jobs": [job.id for job in moved],
         "states": [target.value for _ in moved],
@@ -61,10 +77,10 @@ def close(cursor: Cursor, ids: Sequence[int], target: State, *, reason: str) -> 
     append(cursor, [_event(_CLOSED[target], job, target, reason=reason[:300]) for job in moved])
     changes = [(job.workflow_id, State(job.before), target) for job in moved]
     in_workflows = [job.id for job in moved if job.workflow_id is not None]
-    if in_workflows:
-        changes += skip_descendants(cursor, in_workflows)
+    skipped = skip_below(cursor, in_workflows) if in_workflows else []
+    changes += [(workflow_id, State.BLOCKED, State.SKIPPED) for _, workflow_id in skipped]
     move_counts(cursor, changes)
-    return moved
+    return moved, [job for job, _ in skipped]
 
 
 def request_cancel(cursor: Cursor, ids: Sequence[int], *, reason: str) -> list[Moved]:

@@ -69,7 +69,7 @@ class Error:
     fingerprint: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Transition:
     """How an attempt ends. `target`: the job's next state. `delay`: seconds until due, for scheduled and retryable.
 

@@ -10,7 +10,7 @@ from jobs.states import State
 from jobs.store.statements import Cursor, execute, rows
 from notifications.log import append, append_encoded
 
-__all__ = ["Change", "move_counts", "release_children", "skip_descendants"]
+__all__ = ["Change", "move_counts", "release_children", "skip_below", "skip_descendants"]
 
 # (workflow id, state before, state after); jobs without a workflow are passed over.
 Change = tuple[int | None, State, State]
@@ -53,6 +53,11 @@ def release_children(cursor: Cursor, parents: Sequence[int]) -> tuple[int, list[
 
 def skip_descendants(cursor: Cursor, ended: Sequence[int]) -> list[Change]:
     """Jobs below ones that ended without completing can never run: they are skipped, all the way down."""
+    return [(workflow_id, State.BLOCKED, State.SKIPPED) for _, workflow_id in skip_below(cursor, ended)]
+
+
+def skip_below(cursor: Cursor, ended: Sequence[int]) -> list[tuple[int, int | None]]:
+    """As `skip_descendants`: the jobs that were skipped, each with its workflow."""
     below = [row[0] for row in rows(cursor, "blocked_descendants", {"ids": list(ended)})]
     if not below:
         return []
@@ -67,7 +72,7 @@ def skip_descendants(cursor: Cursor, ended: Sequence[int]) -> list[Change]:
         told = [(row[0], row[1], row[2], row[3], 0) for row in part]
         topics, items = encode_jobs(EventKind.JOB_SKIPPED, State.SKIPPED.value, told)
         append_encoded(cursor, topics=topics, items=items)
-    return [(row[3], State.BLOCKED, State.SKIPPED) for row in skipped]
+    return [(row[0], row[3]) for row in skipped]
 
 
 def move_counts(cursor: Cursor, changes: Iterable[Change]) -> None:

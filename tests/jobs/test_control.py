@@ -12,7 +12,17 @@ import jobs
 from jobs import JobSpec, control
 from jobs.control import MAX_AT_ONCE, Actor
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
-from jobs.models import Attempt, CancelRequest, Closed, DeadLetter, Job, OperatorAction, Ready, Workflow
+from jobs.models import (
+    Attempt,
+    CancelRequest,
+    Closed,
+    DeadLetter,
+    DeadLetterRun,
+    Job,
+    OperatorAction,
+    Ready,
+    Workflow,
+)
 from jobs.states import FINISHED, WAITING, State
 from tests.jobs.ground import (
     consistent,
@@ -243,7 +253,8 @@ def test_replay_gives_fresh_attempts_and_goes_on_counting() -> None:
     assert (job.state, job.attempt, job.max_attempts, job.finished_at) == ("available", 1, 4, None)
     assert not DeadLetter.objects.exists()
     assert Attempt.objects.filter(job=job).count() == 1
-    assert (last_action().before, last_action().after) == ({"state": "dead"}, {"state": "available"})
+    after = {"state": "available", "run": DeadLetterRun.objects.get().pk}
+    assert (last_action().before, last_action().after) == ({"state": "dead"}, after)
     (claimed,) = take(worker, job_id)
     assert claimed.attempt == 2
     (event,) = told("job.replayed")
