@@ -122,6 +122,12 @@ def encode_jobs(event: EventKind, state: str, jobs: Iterable[Told]) -> tuple[lis
     return list(topics), f"[{','.join(items)}]"
 
 
+def job_frame(event: EventKind, state: str, kind: str, queue: str) -> tuple[str, str, str]:
+    """The items of one event about a job that has no id yet, in three parts: the id goes in twice, between them."""
+    before, between, after = _frame(event.value, kind, queue, None, state)
+    return f"[{before}", between, f'{after},"attempt":0}}]]'
+
+
 def chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

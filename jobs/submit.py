@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -118,7 +119,11 @@ def submit(
         backoff=backoff,
         unique_key=unique_key,
     )
-    return submit_many([spec], user_id=user_id, name_items=False)[0]
+    job = prepare(spec)
+    job_id = _insert_alone(job, user_id) if job.scheduled_at is None and job.unique is None else None
+    if job_id is None:
+        return _insert([job], user_id, name_items=False)[0]
+    return Submitted(id=job_id, state=State.AVAILABLE)
 
 
 def submit_many(
@@ -131,6 +136,10 @@ def submit_many(
     if len(specs) > limit:
         raise InvalidSubmission("jobs", f"{len(specs):,} jobs at once; at most {limit:,} are allowed")
     rows = [prepare(spec, at=f"jobs[{index}]." if name_items else "") for index, spec in enumerate(specs)]
+    return _insert(rows, user_id, name_items=name_items)
+
+
+def _insert(rows: Sequence[NewJob], user_id: int | None, *, name_items: bool) -> list[Submitted]:
     with transaction.atomic(), django_cursor() as cursor:
         ring(WAKE)
         if any(row.unique is not None for row in rows):
@@ -138,6 +147,18 @@ def submit_many(
             return [Submitted(id=one.id, state=one.state, existing=one.existing) for one in met]
         placed = submitting.insert_jobs(cursor, rows, user_id=user_id)
     return [Submitted(id=job_id, state=state) for job_id, state in placed]
+
+
+def _insert_alone(job: NewJob, user_id: int | None) -> int | None:
+    """One statement: outside a transaction it is one round trip; inside one it needs a savepoint around it, so that an
+    error leaves the caller's transaction usable.
+    """
+    with transaction.atomic() if transaction.get_connection().in_atomic_block else nullcontext():
+        with django_cursor() as cursor:
+            job_id = submitting.insert_job(cursor, job, user_id=user_id)
+        if job_id is not None:
+            ring(WAKE)
+    return job_id
 
 
 def submit_workflow(

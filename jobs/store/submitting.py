@@ -5,16 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobs.events import EventKind, chunks, encode_jobs
+from jobs.events import EventKind, chunks, encode_jobs, job_frame
 from jobs.states import State
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import NewJob
 from notifications.arrays import numbers, texts
 from notifications.log import append_encoded
 
-__all__ = ["insert_jobs", "insert_workflow"]
+__all__ = ["insert_job", "insert_jobs", "insert_workflow"]
 
 EVENTS_PER_ROW = 500
+
+
+def insert_job(cursor: Cursor, job: NewJob, *, user_id: int | None = None) -> int | None:
+    """Insert one job that may start at once; its id. None, and nothing written, where its queue does not exist yet.
+
+    One statement, so it needs no transaction of its own.
+    """
+    before, between, after = job_frame(EventKind.JOB_SUBMITTED, State.AVAILABLE.value, job.kind, job.queue)
+    params = {
+        "kind": job.kind,
+        "queue": job.queue,
+        "priority": job.priority,
+        "max_attempts": job.max_attempts,
+        "payload": job.payload,
+        "options": job.options,
+        "user": user_id,
+        "before": before,
+        "between": between,
+        "after": after,
+    }
+    found = rows(cursor, "insert_job", params)
+    return found[0][0] if found else None
 
 
 def insert_jobs(

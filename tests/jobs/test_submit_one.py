@@ -1,0 +1,87 @@
+"""One job goes in by a statement of its own; what it leaves is what the general one leaves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from django.forms.models import model_to_dict
+
+import jobs
+from jobs import JobSpec
+from jobs.models import Job, Queue, Ready
+from jobs.states import State
+from notifications.models import Event
+from tests.jobs import kinds  # noqa: F401 - registers the kinds
+from tests.support_consistency import assert_consistent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SPEC: dict[str, Any] = {
+    "kind": "test.echo",
+    "payload": {"text": 'quotes " and \\ and {}'},
+    "priority": 7,
+    "queue": "line:1",
+    "timeout": 2.5,
+    "max_attempts": 3,
+}
+
+
+def traces(job_id: int) -> dict[str, Any]:
+    """Everything that stands about a job, but its id and its times."""
+    job = Job.objects.get(pk=job_id)
+    ready = Ready.objects.get(pk=job_id)
+    told = next(event for event in Event.objects.order_by("-pk") if f"job:{job_id}" in event.topics)
+    items = json.loads(json.dumps(told.items) if not isinstance(told.items, str) else told.items)
+    (mine,) = [item for item in items if item[2]["job"] == job_id]
+    mine[1] = [topic.replace(str(job_id), "ID") for topic in mine[1]]
+    mine[2]["job"] = "ID"
+    assert job.ready_at is not None
+    fields = model_to_dict(job, exclude=["id", "ready_at", "scheduled_at", "created_at"])
+    lead = ready.rank - int(job.ready_at.timestamp() * 1_000_000)
+    same = job.ready_at == job.scheduled_at == job.created_at
+    return {
+        "job": fields,
+        "ready": (ready.queue, ready.kind, lead // 10),
+        "event": mine,
+        "same": same,
+        "topics": sorted(topic.replace(str(job_id), "ID") for topic in told.topics),
+    }
+
+
+def test_one_leaves_what_one_of_many_leaves() -> None:
+    first = jobs.submit(**SPEC)  # by the general way: its queue does not exist yet
+    alone = jobs.submit(**SPEC)
+    (of_many,) = jobs.submit_many([JobSpec(**SPEC)])
+    assert alone.state is of_many.state is State.AVAILABLE
+    assert traces(first.id) == traces(alone.id) == traces(of_many.id)
+    assert_consistent(connection.cursor())
+
+
+def test_it_goes_with_the_callers_transaction() -> None:
+    Queue.objects.create(name="default")
+    with transaction.atomic():
+        job_id = jobs.submit("test.echo").id
+        transaction.set_rollback(True)
+    assert not Job.objects.filter(pk=job_id).exists()
+    assert not Event.objects.exists()
+    assert not Ready.objects.exists()
+
+
+def test_an_error_leaves_the_callers_transaction_usable() -> None:
+    Queue.objects.create(name="default")
+    connection.cursor().execute(
+        "ALTER TABLE jobs_ready ADD CONSTRAINT nothing_goes CHECK (rank IS NULL) NOT VALID"
+    )
+    try:
+        with transaction.atomic():
+            with pytest.raises(psycopg.errors.CheckViolation):
+                jobs.submit("test.echo")
+            Queue.objects.create(name="afterwards")
+    finally:
+        connection.cursor().execute("ALTER TABLE jobs_ready DROP CONSTRAINT nothing_goes")
+    assert Queue.objects.filter(name="afterwards").exists()
+    assert not Job.objects.exists()
