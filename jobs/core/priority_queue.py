@@ -2,7 +2,7 @@
 
 Place in the flow: the scheduler keeps the window of ready jobs here and claims them from the front. It is a cache: the
 database decides who runs. Promises: ids leave in order of key, equal keys in the order they were queued; push, update,
-remove and pop are O(log n) amortised; at most twice as many entries are stale as are live (and 64).
+remove and pop are O(log n) amortised; at most twice as many entries are stale as are live (and 256).
 It must not look at time, nor compare two ids.
 
 How. An entry is `(key, version, id)`; the index holds the one live entry of an id, and an entry that is not that object
@@ -15,6 +15,7 @@ which bounds what a merge costs per entry. `docs/performance.md` has the designs
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from functools import partial
 from heapq import heappop, heappush, merge
 from itertools import islice
 from operator import itemgetter
@@ -29,23 +30,21 @@ Id = TypeVar("Id", bound=Hashable)
 
 # Below this many entries a sort costs less than deciding whether it is worth it.
 _SMALL = 64
+# To look whether too much is stale takes as long as a removal, so it is done once in 64 of them.
+_SELDOM = 63
 
-_by_key = itemgetter(0)
-_by_version = itemgetter(1)
-
-
-def _first_of_key(entry: tuple[Key, int, Any]) -> Any:
-    return entry[0][0]
+_first = itemgetter(0)
 
 
 class IndexedPriorityQueue(Generic[Id]):
     """A queue of hashable ids, smallest key first.
 
-    Keys are non-empty tuples that compare with each other, such as `(rank, scheduled_at, created_at, id)`; a NaN in
-    one would break every order and must not be passed. Not thread-safe: one loop owns it.
+    Keys are non-empty tuples that compare with each other, such as `(rank, scheduled_at, created_at, id)`, and whose
+    first element is hashable; a NaN in one would break every order and must not be passed. Not thread-safe: one loop
+    owns it.
     """
 
-    __slots__ = ("_fresh", "_heap", "_index", "_run", "_stale", "_version")
+    __slots__ = ("_fresh", "_heap", "_index", "_run", "_version")
 
     def __init__(self) -> None:
         self._index: dict[Id, tuple[Key, int, Id]] = {}
@@ -53,7 +52,6 @@ class IndexedPriorityQueue(Generic[Id]):
         self._heap: list[tuple[Key, int, Id]] = []
         self._run: list[tuple[Key, int, Id]] = []
         self._version = 0
-        self._stale = 0
 
     def __len__(self) -> int:
         return len(self._index)
@@ -78,25 +76,24 @@ class IndexedPriorityQueue(Generic[Id]):
 
     def update(self, item: Id, key: Key) -> None:
         """Give `item` another key; among equal keys it is now the last. Raises `UnknownItem`."""
-        index = self._index
+        index, fresh = self._index, self._fresh
         if item not in index:
             raise UnknownItem(item)
         self._version = version = self._version + 1
         index[item] = entry = (key, version, item)
-        self._fresh.append(entry)
-        self._stale = stale = self._stale + 1
-        if stale > 2 * len(index) + _SMALL:
-            self._rebuild()
+        fresh.append(entry)
+        if not version & _SELDOM:
+            self._keep_within_bounds()
 
     def remove(self, item: Id) -> None:
         """Take `item` out, wherever it stands. Raises `UnknownItem`."""
+        index = self._index
         try:
-            del self._index[item]
+            del index[item]
         except KeyError:
             raise UnknownItem(item) from None
-        self._stale = stale = self._stale + 1
-        if stale > 2 * len(self._index) + _SMALL:
-            self._rebuild()
+        if not len(index) & _SELDOM:
+            self._keep_within_bounds()
 
     def peek(self) -> Id:
         """The id that `pop` would return. Raises `EmptyQueue`."""
@@ -122,7 +119,6 @@ class IndexedPriorityQueue(Generic[Id]):
             live = index.pop(item, None)
             if live is entry:
                 return item
-            self._stale -= 1
             if live is not None:
                 index[item] = live
         raise EmptyQueue
@@ -135,18 +131,17 @@ class IndexedPriorityQueue(Generic[Id]):
         """The next `limit` ids in order, left where they are. O(limit log limit), plus the stale ones on the way."""
         if self._fresh:
             self._settle()
-        entries = merge(reversed(self._run), self._heap_in_order())
-        live = (entry[2] for entry in entries if self._index.get(entry[2]) is entry)
+        find = self._index.get
+        entries = merge(reversed(self._run), self._heap_in_order()) if self._heap else reversed(self._run)
+        live = (entry[2] for entry in entries if find(entry[2]) is entry)
         return list(islice(live, max(limit, 0)))
 
     def _drop_stale_front(self) -> None:
-        heap, run, index = self._heap, self._run, self._index
-        while run and index.get(run[-1][2]) is not run[-1]:
+        heap, run, find = self._heap, self._run, self._index.get
+        while run and find(run[-1][2]) is not run[-1]:
             run.pop()
-            self._stale -= 1
-        while heap and index.get(heap[0][2]) is not heap[0]:
+        while heap and find(heap[0][2]) is not heap[0]:
             heappop(heap)
-            self._stale -= 1
 
     def _settle(self) -> None:
         """Give every new entry its place: the heap for a few, one sorted run for many."""
@@ -156,42 +151,49 @@ class IndexedPriorityQueue(Generic[Id]):
         else:
             for entry in fresh:
                 heappush(heap, entry)
-            self._fresh = []
+            fresh.clear()
 
     def _merge(self) -> None:
+        """Everything into the run. Where much is stale, the index knows faster what is left than a look at each."""
         run = self._run
-        run.reverse()
-        self._heap.sort(key=_by_version)
-        run += self._heap
-        run += self._fresh
-        if self._stale:
-            run = self._live(run)
-            self._stale = 0
-        # Two stable sorts are one sort by key. The first compares bare numbers, which C does about three times faster
-        # than tuples, and leaves the second next to nothing to do unless the first elements are mostly equal.
-        run.sort(key=_first_of_key)
-        run.sort(key=_by_key)
+        total = len(run) + len(self._heap) + len(self._fresh)
+        if 4 * total > 5 * len(self._index):
+            run = list(self._index.values())
+        else:
+            # The run is in order already, of which the sort makes good use.
+            run.reverse()
+            run += self._heap
+            run += self._fresh
+        _sort(run)
         run.reverse()
         self._run, self._heap, self._fresh = run, [], []
 
-    def _rebuild(self) -> None:
-        """Drop what is stale: linear, and once in twice as many changes as there are live entries."""
-        self._run = self._live(self._run)
-        self._heap.sort(key=_by_version)
-        self._fresh = self._live(self._heap + self._fresh)
-        self._heap = []
-        self._stale = 0
-
-    def _live(self, entries: list[tuple[Key, int, Id]]) -> list[tuple[Key, int, Id]]:
-        find = self._index.get
-        return [entry for entry in entries if find(entry[2]) is entry]
+    def _keep_within_bounds(self) -> None:
+        """When too much is stale, start anew from the index: linear, and once in twice as many changes as are live."""
+        if len(self._fresh) + len(self._heap) + len(self._run) > 3 * len(self._index) + _SMALL:
+            self._run, self._heap, self._fresh = [], [], list(self._index.values())
 
     def _heap_in_order(self) -> Iterator[tuple[Key, int, Id]]:
         """Walk the heap smallest first without changing it: a heap of places, starting at the root."""
         heap = self._heap
-        places = [(heap[0], 0)] if heap else []
+        places = [(heap[0], 0)]
         while places:
             entry, place = heappop(places)
             yield entry
             for child in range(2 * place + 1, min(2 * place + 3, len(heap))):
                 heappush(places, (heap[child], child))
+
+
+def _sort(entries: list[tuple[Key, int, Any]]) -> None:
+    """By key, then version. Ids are never reached, because no two versions are the same.
+
+    Bare first elements compare about three times faster in C than tuples. So they go first, and the whole entries
+    only if some are equal; where most are, by the whole entries at once.
+    """
+    firsts = list(map(_first, map(_first, entries)))
+    different = len(set(firsts))
+    if 2 * different > len(firsts):
+        # The sort asks for one key after another: `next`, with the entry as a default that is never used.
+        entries.sort(key=partial(next, iter(firsts)))
+    if different < len(firsts):
+        entries.sort()

@@ -1,0 +1,1 @@
+"""opsched beside the task queues others use, on the same machine, in turn."""

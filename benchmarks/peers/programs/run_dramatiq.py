@@ -1,0 +1,55 @@
+"""dramatiq on Redis, eight threads, its default middleware without the metrics server."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import dramatiq
+import runtime
+from dramatiq.brokers.redis import RedisBroker
+
+broker = RedisBroker(url=runtime.REDIS)
+dramatiq.set_broker(broker)
+
+
+@dramatiq.actor(queue_name="bench")
+def noop() -> None:
+    runtime.noop()
+
+
+@dramatiq.actor(queue_name="bench")
+def stamp(began: float) -> None:
+    runtime.stamp(began)
+
+
+def setup() -> None:
+    broker.flush_all()
+
+
+def bulk(count: int) -> float:
+    return one(count)
+
+
+def one(count: int) -> float:
+    began = time.perf_counter()
+    for _ in range(count):
+        noop.send()
+    return time.perf_counter() - began
+
+
+def paced(count: int, gap: float) -> float:
+    clock, began = runtime.pause(gap), time.perf_counter()
+    for _ in range(count):
+        stamp.send(time.time())
+        time.sleep(clock.seconds())
+    return time.perf_counter() - began
+
+
+def work() -> None:
+    dramatiq.Worker(broker, worker_threads=8).start()
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    runtime.main(globals())
