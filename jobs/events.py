@@ -43,6 +43,8 @@ class EventKind(StrEnum):
     QUEUE_PAUSED = "queue.paused"
     QUEUE_RESUMED = "queue.resumed"
     QUEUE_CHANGED = "queue.changed"
+    KIND_PAUSED = "kind.paused"
+    KIND_RESUMED = "kind.resumed"
     SCHEDULE_FILLED = "schedule.filled"
     SCHEDULE_MISSED = "schedule.missed"
     SCHEDULE_CHANGED = "schedule.changed"

@@ -19,7 +19,7 @@ from jobs.database import in_transaction
 from jobs.executor import REPORTS_AT_MOST, Executor
 from jobs.loop import DATABASE_AWAY, Loop
 from jobs.states import State
-from jobs.store import moving, workers
+from jobs.store import limiting, moving, workers
 from jobs.store.statements import execute, rows
 from jobs.store.telling import write_lines, write_progress
 from notifications.doorbell import ring
@@ -84,7 +84,8 @@ class Rescuer(Loop):
             in_transaction(connection, lose)
         rescued = in_transaction(connection, workers.rescue_orphans)
         cancelled = in_transaction(connection, _answer_stale_requests)
-        if rescued:
+        freed = in_transaction(connection, limiting.tidy)
+        if rescued or freed:
             ring("opsched_jobs")
         if rescued or cancelled:
             ring("opsched_events")

@@ -58,6 +58,7 @@ def _unknown(cursor: Cursor, worker_id: int, known_claims: Sequence[int]) -> lis
             task=row[7],
             created_at=row[8],
             ready_at=None,
+            limited=True,  # not known, and releasing a place that there is not costs nothing
         )
         for row in found
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -71,9 +71,9 @@ class Recorder:
         self.note_ends([(job, GiveBack(reason)) for job in jobs])
 
     def record_and_claim(
-        self, candidates: Sequence[int], room: int
+        self, candidates: Sequence[int], room: int, limited: Mapping[int, str]
     ) -> tuple[Claimed, list[Transition], Recorded]:
-        """Write what ended and take up to `room` of the candidates, both or neither.
+        """Write what ended and take up to `room` of the candidates, both or neither. `limited`: see `claim`.
 
         Returns the claim, the ends that were written, and what the database made of them. Raises
         psycopg.OperationalError when the database is away; then `settle` comes before the next call.
@@ -87,7 +87,9 @@ class Recorder:
             drop_claims(cursor, self.held.finished_claims(transitions))
             if not candidates:
                 return recorded, NOTHING
-            return recorded, claim(cursor, worker_id=self.worker_id, candidates=candidates, limit=room)
+            return recorded, claim(
+                cursor, worker_id=self.worker_id, candidates=candidates, limit=room, limited=limited
+            )
 
         try:
             recorded, claimed = in_transaction(self._database(), work)

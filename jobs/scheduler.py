@@ -55,6 +55,7 @@ class Scheduler:
         registry: Registry,
         executor: Executor,
         concurrency: int,
+        strict: bool = False,
     ) -> None:
         self.draining = False
         self._settings = conf.get()
@@ -65,7 +66,12 @@ class Scheduler:
             seconds=self._settings.PREFETCH_SECONDS,
             limit=2 * self._settings.CLAIM_BATCH,
         )
-        self._window = Window(queues=queues, kinds=registry.names(), horizon=3 * self._settings.POLL_SECONDS)
+        self._window = Window(
+            queues=queues,
+            kinds=registry.names(),
+            horizon=3 * self._settings.POLL_SECONDS,
+            strict=strict,
+        )
         self._connection: psycopg.Connection[Any] | None = None
         self._polled = self._busy_until = self._stale_at = float("-inf")
         self._rang = self._look_ahead = False
@@ -195,10 +201,13 @@ class Scheduler:
     def _record_and_claim(self) -> tuple[Claimed, int]:
         room = min(self._settings.CLAIM_BATCH, self._room() + self._recorder.unrecorded)
         candidates = [] if self.draining else self._window.candidates(room)
-        claimed, ended, recorded = self._recorder.record_and_claim(candidates, room)
+        limited = self._window.limited(candidates)
+        claimed, ended, recorded = self._recorder.record_and_claim(candidates, room, limited)
         self._heed_ends(ended, recorded)
         if candidates:
-            self.stats["missed"] += self._window.claimed(candidates, [job.id for job in claimed.jobs], room)
+            self.stats["missed"] += self._window.claimed(
+                candidates, [job.id for job in claimed.jobs], room, claimed.busy
+            )
         if ended or candidates:
             ring(EVENTS)
         return claimed, len(recorded.recorded)

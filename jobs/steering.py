@@ -1,4 +1,7 @@
-"""Operator actions on what jobs run through: queues and schedules. Same rules as `control.py`."""
+"""Operator actions on what jobs come from and run through: submission, schedules; queues (`queue_steering.py`).
+
+Same rules as `control.py`.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from jobs import schedules
 from jobs.control import Actor, acting, record, transaction_now
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.events import EventKind, ops_event
-from jobs.models import Queue, Schedule
+from jobs.models import Schedule
 from jobs.payloads import check_integer, check_seconds, check_text
+from jobs.queue_steering import change_queue, pause_kind, pause_queue, resume_kind, resume_queue
 from jobs.registry import NAME
-from jobs.store.statements import execute
 from jobs.submit import JobSpec, Submitted, submit_many
 from jobs.submit import submit_workflow as insert_workflow
 from notifications.log import append
@@ -23,8 +26,10 @@ __all__ = [
     "change_queue",
     "create_schedule",
     "delete_schedule",
+    "pause_kind",
     "pause_queue",
     "pause_schedule",
+    "resume_kind",
     "resume_queue",
     "resume_schedule",
     "run_schedule",
@@ -51,59 +56,6 @@ def submit_workflow(actor: Actor, name: str, specs: list[JobSpec]) -> tuple[int,
     """Submit a workflow as an operator or API client: its id and its jobs. Permission `jobs.submit_job`."""
     actor.require("jobs.submit_job")
     return insert_workflow(name, specs, user_id=getattr(actor.user, "pk", None))
-
-
-def pause_queue(actor: Actor, name: str, *, reason: str = "") -> Queue:
-    """No worker takes another job from the queue until it is resumed. Permission `jobs.pause_queue`."""
-    return _set_paused(actor, name, paused=True, reason=reason)
-
-
-def resume_queue(actor: Actor, name: str, *, reason: str = "") -> Queue:
-    """Workers take from the queue again. Permission `jobs.pause_queue`."""
-    return _set_paused(actor, name, paused=False, reason=reason)
-
-
-def _set_paused(actor: Actor, name: str, *, paused: bool, reason: str) -> Queue:
-    actor.require("jobs.pause_queue")
-    check_text(reason, field="reason", max_length=1000, empty=True)
-
-    def work(cursor: Any) -> Queue:
-        queue = _queue(name)
-        if (queue.paused_at is not None) is paused:
-            raise ActionRefused(f'The queue "{name}" is {"already" if paused else "not"} paused.')
-        before = {"paused_at": _iso(queue.paused_at)}
-        queue.paused_at = transaction_now(cursor) if paused else None
-        queue.save(update_fields=["paused_at"])
-        event = EventKind.QUEUE_PAUSED if paused else EventKind.QUEUE_RESUMED
-        append(cursor, [ops_event(event, queue=name, actor=actor.name)])
-        after = {"paused_at": _iso(queue.paused_at)}
-        verb = "pause" if paused else "resume"
-        record(cursor, actor, verb, "queue", name, reason=reason, before=before, after=after)
-        return queue
-
-    return acting(work)
-
-
-def change_queue(actor: Actor, name: str, *, description: str, ageing_seconds: float | None) -> Queue:
-    """Change a queue's description and ageing; what waits is ranked anew. Permission `jobs.change_queue`."""
-    actor.require("jobs.change_queue")
-    check_text(description, field="description", max_length=500, empty=True)
-    if ageing_seconds is not None:
-        check_seconds(ageing_seconds, field="ageing_seconds", high=_YEAR)
-
-    def work(cursor: Any) -> Queue:
-        queue = _queue(name)
-        before = {"description": queue.description, "ageing_seconds": queue.ageing_seconds}
-        queue.description, queue.ageing_seconds = description, ageing_seconds
-        queue.save(update_fields=["description", "ageing_seconds"])
-        if before["ageing_seconds"] != ageing_seconds:
-            execute(cursor, "rank_queue_anew", {"queue": name, "ageing": ageing_seconds})
-        after = {"description": description, "ageing_seconds": ageing_seconds}
-        append(cursor, [ops_event(EventKind.QUEUE_CHANGED, queue=name, actor=actor.name, **after)])
-        record(cursor, actor, "change", "queue", name, before=before, after=after)
-        return queue
-
-    return acting(work)
 
 
 def create_schedule(actor: Actor, **fields: Any) -> Schedule:
@@ -235,13 +187,6 @@ def delete_schedule(actor: Actor, schedule_id: int, *, reason: str = "") -> None
         record(cursor, actor, "delete", "schedule", schedule_id, reason=reason, before=before)
 
     acting(work)
-
-
-def _queue(name: str) -> Queue:
-    queue = Queue.objects.select_for_update().filter(pk=name).first()
-    if queue is None:
-        raise NotFound(f'There is no queue "{name}".')
-    return queue
 
 
 def _schedule(schedule_id: int, *, lock: bool = True) -> Schedule:

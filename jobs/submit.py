@@ -42,6 +42,7 @@ class JobSpec:
 
     priority: -100..100, higher first. scheduled_at: earliest start, aware. timeout: seconds.
     unique_key: a text, or a Unique that says how long the key is held and what becomes of duplicates.
+    concurrency_key: jobs of a queue with the same key share the queue's limits for keys (a tenant, an account).
     key and parents (keys): the job's name and edges inside a workflow.
     """
 
@@ -54,6 +55,7 @@ class JobSpec:
     timeout: float | None = None
     backoff: Backoff | None = None
     unique_key: str | Unique | None = None
+    concurrency_key: str | None = None
     key: str = ""
     parents: Sequence[str] = ()
 
@@ -102,6 +104,7 @@ def submit(
     timeout: float | None = None,
     backoff: Backoff | None = None,
     unique_key: str | Unique | None = None,
+    concurrency_key: str | None = None,
     user_id: int | None = None,
 ) -> Submitted:
     """Submit one job. Raises InvalidSubmission (UnknownKind for a kind nobody declared); then nothing is stored.
@@ -118,6 +121,7 @@ def submit(
         timeout=timeout,
         backoff=backoff,
         unique_key=unique_key,
+        concurrency_key=concurrency_key,
     )
     job = prepare(spec)
     job_id = _insert_alone(job, user_id) if job.scheduled_at is None and job.unique is None else None
@@ -280,4 +284,8 @@ def _options(spec: JobSpec, unique: Unique | None, at: str) -> str | None:
             reason = f"must be one of jobs.core.backoff, not {type(spec.backoff).__name__}"
             raise InvalidSubmission(f"{at}backoff", reason)
         options["backoff"] = spec.backoff.to_dict()
+    if spec.concurrency_key is not None:
+        options["concurrency_key"] = check_text(
+            spec.concurrency_key, field=f"{at}concurrency_key", max_length=200
+        )
     return json.dumps(options) if options else None

@@ -1,4 +1,4 @@
-"""The worker's cache over persisted jobs: a bounded heap of ready jobs, a wheel of what waits for time.
+"""The worker's cache over persisted jobs: bounded heaps of ready jobs (`lines.py`), a wheel of what waits for time.
 
 It reads the heads of the narrow tables and orders them; it decides nothing. A stale or missing entry costs a round
 trip, because a claim is decided by the database and a slow poll finds everything (DESIGN 5.2).
@@ -10,16 +10,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.core.priority_queue import IndexedPriorityQueue
 from jobs.core.timing_wheel import TimingWheel
+from jobs.lines import Lines
 from jobs.schedules import refused
 from jobs.store.statements import Cursor, rows
 
 __all__ = ["DatabaseClock", "Window"]
 
-READY_AT_MOST = 2_000
-PEEK = 200
-CONTENDED_AT_MOST = 1_000
 DUE_AT_MOST = 10_000
 HOUR = 3_590.0  # the wheel has 3,600 slots
 FAR_EVERY = 60.0
@@ -46,75 +43,53 @@ class DatabaseClock:
 class Window:
     """Ready job ids by rank, and timers by due time. Timers are job ids, or ("schedule", id)."""
 
-    def __init__(self, *, queues: Sequence[str], kinds: Sequence[str], horizon: float) -> None:
-        self._names = list(queues)
+    def __init__(
+        self, *, queues: Sequence[str], kinds: Sequence[str], horizon: float, strict: bool = False
+    ) -> None:
         self._kinds = list(kinds)
         self._horizon = horizon
-        self._ready: IndexedPriorityQueue[int] = IndexedPriorityQueue()
-        self._complete = False
-        self._contended = 0
+        self._lines = Lines(queues=queues, kinds=kinds, strict=strict)
         self._far_at = float("-inf")
         self.clock = DatabaseClock()
         self._wheel: TimingWheel[Any] | None = None
         self._fired: set[Any] = set()
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._lines)
 
     @property
     def more_in_database(self) -> bool:
         """True when the last full read met its limit, so that an empty heap does not mean an empty queue."""
-        return not self._complete
+        return not self._lines.complete
 
     def poll(self, cursor: Cursor) -> None:
         """The slow, full look: the clock, the heads of all queues, what is due within the horizon."""
         self.clock.read(cursor)
-        self.refill(cursor)
+        self._lines.look_at_queues(cursor)
+        self._lines.refill(cursor)
         self.look_ahead(cursor, far=time.monotonic() >= self._far_at)
 
     def refill(self, cursor: Cursor) -> None:
-        """Read the heads anew. The heap holds nothing but what they say: entries of paused queues go with it."""
-        found = self._heads(cursor, READY_AT_MOST)
-        self._complete = len(found) < READY_AT_MOST
-        self._ready = IndexedPriorityQueue()
-        for job_id, rank in found:
-            self._ready.push(job_id, (rank, job_id))
+        """Read the heads of all queues anew."""
+        self._lines.refill(cursor)
 
     def peek(self, cursor: Cursor) -> None:
-        """The quick look after a doorbell: the best few of each queue, new queues too."""
-        for job_id, rank in self._heads(cursor, PEEK):
-            key = (rank, job_id)
-            if job_id not in self._ready:
-                self._ready.push(job_id, key)
-            elif self._ready.key_of(job_id) != key:
-                self._ready.update(job_id, key)
-
-    def _heads(self, cursor: Cursor, limit: int) -> list[tuple[Any, ...]]:
-        return rows(cursor, "ready_heads", {"names": self._names, "kinds": self._kinds, "limit": limit})
+        """The quick look after a doorbell."""
+        self._lines.peek(cursor)
 
     def candidates(self, room: int) -> list[int]:
-        """The best ready jobs, in order, for a claim of `room`.
+        """The best ready jobs, in the order to take them, for a claim of `room`."""
+        return self._lines.candidates(room)
 
-        Where other workers took some of the last ones, it is more than `room`, so that what they hold at this moment
-        does not leave this worker empty-handed. The order is kept: nobody takes a job while a better one is free.
-        """
-        return self._ready.head(room + self._contended) if room else []
+    def limited(self, candidates: Sequence[int]) -> dict[int, str]:
+        """Those that wait in queues with limits, with the queue."""
+        return self._lines.limited(candidates)
 
-    def claimed(self, candidates: Sequence[int], taken: Sequence[int], room: int) -> int:
-        """Forget what a claim took, and what it found gone; returns how many were gone.
-
-        A claim goes by rank, so whatever stands before the last one it took is in other hands. After a claim that was
-        not filled, everything is.
-        """
-        mine = set(taken)
-        last = len(candidates)
-        if len(mine) >= room:
-            last = max(index for index, job in enumerate(candidates) if job in mine) + 1
-        for job in candidates[:last]:
-            self._ready.remove(job)
-        missed = last - len(mine)
-        self._contended = min(CONTENDED_AT_MOST, 2 * missed) if missed else self._contended // 2
-        return missed
+    def claimed(
+        self, candidates: Sequence[int], taken: Sequence[int], room: int, busy: Sequence[str] = ()
+    ) -> int:
+        """Forget what a claim took, and what it found gone; returns how many were gone."""
+        return self._lines.claimed(candidates, taken, room, busy)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

@@ -22,8 +22,7 @@ _FRESH_SECONDS = 5.0
 # The job table is reached by primary key for the first of each queue only.
 _OLDEST = (
     "SELECT queue.name, extract(epoch FROM clock_timestamp() - job.ready_at)::float8 FROM jobs_queue queue"
-    " CROSS JOIN LATERAL (SELECT job_id FROM jobs_ready WHERE queue = queue.name ORDER BY rank LIMIT 1) first"
-    " JOIN jobs_job job ON job.id = first.job_id WHERE job.ready_at IS NOT NULL"
+    " JOIN jobs_job job ON job.id = jobs_first_ready(queue.name) WHERE job.ready_at IS NOT NULL"
 )
 _GAUGES = (
     (

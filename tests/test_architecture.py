@@ -194,7 +194,9 @@ def test_nothing_but_the_store_changes_a_job_through_the_orm() -> None:
         ("jobs/control.py", "Workflow.objects.update"),  # cancelled_at alone; the counts are the store's
         ("jobs/deadletter_steering.py", "group.save"),  # owner and note alone; the counts are the store's
         ("jobs/roles.py", "group_model.objects.using(using).get_or_create"),
-        ("jobs/steering.py", "queue.save"),
+        ("jobs/queue_steering.py", "queue.save"),
+        ("jobs/queue_steering.py", "PausedKind.objects.get_or_create"),
+        ("jobs/queue_steering.py", "paused.delete"),
         ("jobs/steering.py", "schedule.save"),
         ("jobs/steering.py", "schedule.delete"),
     }

@@ -6,6 +6,7 @@ from jobs.models.deadletter import DeadLetter, OperatorAction
 from jobs.models.deadletter_run import DeadLetterGroup, DeadLetterItem, DeadLetterRun, DeadLetterTally
 from jobs.models.job import Attempt, Job, LogLine, Progress
 from jobs.models.keys import IdempotencyKey, UniqueKey
+from jobs.models.limits import Bucket, PausedKind, Permit
 from jobs.models.queue import Queue, WorkerProcess
 from jobs.models.schedule import Schedule, Slot
 from jobs.models.waiting import Blocked, CancelRequest, Claim, Closed, Ready, Scheduled
@@ -14,6 +15,7 @@ from jobs.models.workflow import Dependency, Workflow
 __all__ = [
     "Attempt",
     "Blocked",
+    "Bucket",
     "CancelRequest",
     "Claim",
     "Closed",
@@ -27,6 +29,8 @@ __all__ = [
     "Job",
     "LogLine",
     "OperatorAction",
+    "PausedKind",
+    "Permit",
     "Progress",
     "Queue",
     "Ready",

@@ -65,6 +65,8 @@ class Job(models.Model):
             ("cancel_job", "Can cancel jobs"),
             ("run_now_job", "Can run a waiting job now"),
             ("reprioritise_job", "Can change a job's priority"),
+            ("move_job", "Can move a waiting job to another queue"),
+            ("reschedule_job", "Can change when a waiting job starts"),
         ]
         constraints = [
             models.CheckConstraint(

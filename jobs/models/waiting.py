@@ -33,14 +33,26 @@ class Beside(models.Model):
 
 
 class Ready(Beside):
-    """An available job. `rank`: microseconds, smaller first: `ready_at - priority * ageing` (DESIGN 5.4)."""
+    """An available job. `rank`: microseconds, smaller first: `ready_at - priority * ageing` (DESIGN 5.4).
+
+    `key`: the job's `concurrency_key` where its queue limits keys, else null. Each kind of a queue, and each key, is a
+    lane with an index range of its own, so that what nobody may take stands in nobody's way.
+    """
 
     queue = models.CharField(max_length=100)
     kind = models.CharField(max_length=100)
     rank = models.BigIntegerField()
+    key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "no lane of its own", as in the indexes
 
     class Meta(Beside.Meta):
-        indexes = [models.Index(fields=["queue", "rank", "job"], name="ready_by_rank")]
+        indexes = [
+            models.Index(
+                fields=["queue", "kind", "rank", "job"], condition=Q(key__isnull=True), name="ready_by_kind"
+            ),
+            models.Index(
+                fields=["queue", "key", "rank", "job"], condition=Q(key__isnull=False), name="ready_by_key"
+            ),
+        ]
 
 
 class Scheduled(Beside):

@@ -1,14 +1,18 @@
--- Take up to `limit` of the candidates, best rank first; the rows come back in any order. The database decides: what another worker holds is skipped
--- (SKIP LOCKED, in a materialised CTE so that it runs once), what a pause covers is left. Rows are reached by primary
--- key; a hash join over the whole job table was five times slower, so the worker's connection switches it off. No joins
--- but `= ANY(ARRAY(...))`: a queue that was vacuumed while it was empty is one row to the planner until the next ANALYZE,
--- and it then walked through the whole backlog once for each picked job (7 s a claim at 20,000). One claim row stands for
--- the whole batch: rescue reads a dead worker's jobs off it.
+-- Take up to `limit` of the candidates, best rank first; the rows come back in any order. The database decides: what
+-- another worker holds is skipped (SKIP LOCKED, in a materialised CTE so that it runs once), what a pause covers is left,
+-- and so are queues with limits (claim_limited.sql takes from those). Rows are reached by primary key; a hash join over
+-- the whole job table was five times slower, so the worker's connection switches it off. No joins but `= ANY(ARRAY(...))`:
+-- a queue that was vacuumed while it was empty is one row to the planner until the next ANALYZE, and it then walked through
+-- the whole backlog once for each picked job (7 s a claim at 20,000). One claim row stands for the whole batch: rescue reads
+-- a dead worker's jobs off it.
 WITH picked AS MATERIALIZED (
     SELECT r.job_id
     FROM jobs_ready r
     WHERE r.job_id = ANY(%(ids)s::bigint[])
-      AND NOT (r.queue = ANY(ARRAY(SELECT q.name FROM jobs_queue q WHERE q.paused_at IS NOT NULL)))
+      AND NOT (r.queue = ANY(ARRAY(
+          SELECT q.name FROM jobs_queue q
+          WHERE q.paused_at IS NOT NULL OR num_nonnulls(q.max_running, q.rate, q.key_max_running, q.key_rate) > 0)))
+      AND NOT (r.kind = ANY(ARRAY(SELECT k.kind FROM jobs_pausedkind k)))
     ORDER BY r.rank, r.job_id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

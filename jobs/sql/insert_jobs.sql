@@ -25,9 +25,10 @@ WITH clock AS (
            starts, CASE WHEN state = 'available' THEN clock.now END, %(workflow)s::bigint, task, %(user)s::bigint
     FROM input, clock
 ), ready AS (
-    INSERT INTO jobs_ready (job_id, queue, kind, rank)
+    INSERT INTO jobs_ready (job_id, queue, kind, rank, key)
     SELECT i.id, i.queue, i.kind,
-           jobs_rank(clock.now, i.priority, CASE WHEN q.name IS NULL THEN 60.0 ELSE q.ageing_seconds END)
+           jobs_rank(clock.now, i.priority, CASE WHEN q.name IS NULL THEN 60.0 ELSE q.ageing_seconds END),
+           CASE WHEN num_nonnulls(q.key_max_running, q.key_rate) > 0 THEN i.options::jsonb ->> 'concurrency_key' END
     FROM clock, input i LEFT JOIN jobs_queue q ON q.name = i.queue
     WHERE i.state = 'available'
 ), scheduled AS (

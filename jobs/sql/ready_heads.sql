@@ -1,15 +1,26 @@
--- The best-ranked ready jobs of all queues this worker serves (the named ones, or all; not the paused ones), for its heap:
--- one index range read a queue, the best of them all kept. The limit holds for the whole, so that what is not returned
--- ranks after everything that is: with so many of each queue, a worker that had used up one queue's best went on with
--- another's worse, and held as many as there are queues. Kinds this worker does not know are left for one that does.
-SELECT best.job_id, best.rank
+-- The best-ranked ready jobs of every lane this worker may take from, for its heaps. A lane is a kind in a queue and has
+-- an index range of its own, so kinds this worker does not know, and paused ones, are stepped over, however many jobs of
+-- them stand in front (300,000 of them once cost each look 70 to 110 ms). The kinds that wait are found by jumping from
+-- one to the next, backwards: at the end of a lane stand the newest rows, at its head those just deleted.
+-- A queue with limits is looked at by limited_heads.sql.
+SELECT best.job_id, best.rank, q.name, lane.kind
 FROM jobs_queue q
 CROSS JOIN LATERAL (
+    WITH RECURSIVE waiting AS (
+        (SELECT r.kind FROM jobs_ready r WHERE r.queue = q.name AND r.key IS NULL ORDER BY r.kind DESC LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.kind FROM jobs_ready r WHERE r.queue = q.name AND r.key IS NULL AND r.kind < w.kind
+                ORDER BY r.kind DESC LIMIT 1)
+        FROM waiting w WHERE w.kind IS NOT NULL
+    )
+    SELECT w.kind FROM waiting w
+    WHERE w.kind = ANY(%(kinds)s::text[]) AND NOT (w.kind = ANY(ARRAY(SELECT p.kind FROM jobs_pausedkind p)))
+) lane
+CROSS JOIN LATERAL (
     SELECT r.job_id, r.rank FROM jobs_ready r
-    WHERE r.queue = q.name AND r.kind = ANY(%(kinds)s::text[])
+    WHERE r.queue = q.name AND r.kind = lane.kind AND r.key IS NULL
     ORDER BY r.rank, r.job_id
     LIMIT %(limit)s
 ) best
-WHERE q.paused_at IS NULL AND (cardinality(%(names)s::text[]) = 0 OR q.name = ANY(%(names)s::text[]))
-ORDER BY best.rank, best.job_id
-LIMIT %(limit)s
+WHERE q.paused_at IS NULL AND num_nonnulls(q.max_running, q.rate, q.key_max_running, q.key_rate) = 0
+  AND (cardinality(%(names)s::text[]) = 0 OR q.name = ANY(%(names)s::text[]))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.events import EventKind, encode_jobs
 from jobs.states import State
+from jobs.store.limiting import claim_limited
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import Claimed, ClaimedJob
 from notifications.arrays import numbers
@@ -15,21 +16,56 @@ from notifications.log import append_encoded
 __all__ = ["claim", "drop_claims"]
 
 
-def claim(cursor: Cursor, *, worker_id: int, candidates: Sequence[int], limit: int) -> Claimed:
-    """Take up to `limit` of the candidates for this worker, best rank first."""
-    found = rows(cursor, "claim", {"ids": numbers(candidates), "worker": worker_id, "limit": limit})
+def claim(
+    cursor: Cursor,
+    *,
+    worker_id: int,
+    candidates: Sequence[int],
+    limit: int,
+    limited: Mapping[int, str] | None = None,
+) -> Claimed:
+    """Take up to `limit` of the candidates for this worker, best rank first.
+
+    limited: those among them that wait in queues with limits, with the queue. They come first, as many as stand within
+    the limit; what they leave over goes to the others.
+    """
+    if limited:
+        found, busy = _claim_both(cursor, worker_id, candidates, limit, limited)
+    else:
+        found = rows(cursor, "claim", {"ids": numbers(candidates), "worker": worker_id, "limit": limit})
+        busy = []
+    if not found:
+        return Claimed(claim_id=None, jobs=[], busy=busy)
     # The rows come in the order of the primary key.
     place = {job_id: number for number, job_id in enumerate(candidates)}
     found.sort(key=lambda row: place[row[0]])
-    if not found:
-        return Claimed(claim_id=None, jobs=[])
     topics, items = encode_jobs(
         EventKind.JOB_STARTED,
         State.RUNNING.value,
         [(row[0], row[1], row[2], row[7], row[3]) for row in found],
     )
     append_encoded(cursor, topics=topics, items=items)
-    return Claimed(claim_id=found[0][11], jobs=[_job(row, worker_id) for row in found])
+    jobs = [_job(row, worker_id) for row in found]
+    for job in jobs if limited else ():
+        job.limited = limited is not None and job.id in limited
+    return Claimed(claim_id=found[0][11], jobs=jobs, busy=busy)
+
+
+def _claim_both(
+    cursor: Cursor, worker_id: int, candidates: Sequence[int], limit: int, limited: Mapping[int, str]
+) -> tuple[list[tuple[Any, ...]], list[str]]:
+    asked = [job for job in candidates[:limit] if job in limited]
+    first, busy = claim_limited(
+        cursor,
+        worker_id=worker_id,
+        candidates=[job for job in candidates if job in limited],
+        queues=sorted({limited[job] for job in candidates if job in limited}),
+        limit=len(asked),
+    )
+    plain = [job for job in candidates if job not in limited]
+    rest = {"ids": numbers(plain), "worker": worker_id, "limit": limit - len(first)}
+    second = rows(cursor, "claim", rest) if plain and rest["limit"] else []
+    return [*first, *second], busy
 
 
 def _job(row: tuple[Any, ...], worker_id: int) -> ClaimedJob:

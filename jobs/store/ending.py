@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from jobs.events import EventKind, encode_jobs, job_event
 from jobs.states import State
+from jobs.store.limiting import release
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import Recorded, Transition
 from jobs.store.workflows import Change, move_counts, release_children, skip_descendants
@@ -55,6 +56,7 @@ def end_attempts(cursor: Cursor, worker_id: int, transitions: Sequence[Transitio
         released += sum(1 for t in ended if t.target is State.AVAILABLE)
     move_counts(cursor, changes)
     kept = set(recorded)
+    released += release(cursor, [t.job.id for t in transitions if t.job.limited and t.job.id in kept])
     return Recorded(
         recorded=recorded, lost=[t.job.id for t in transitions if t.job.id not in kept], released=released
     )

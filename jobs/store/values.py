@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -49,14 +49,19 @@ class ClaimedJob:
     ready_at: datetime | None
     claim_id: int = 0
     worker_id: int = 0
+    limited: bool = False  # holds a place that others wait for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """What a claim got: a value this code owns, never the driver's rows. Without jobs there is no claim id."""
+    """What a claim got: a value this code owns, never the driver's rows. Without jobs there is no claim id.
+
+    busy: queues whose limits another worker was just using up; nothing is known about their jobs.
+    """
 
     claim_id: int | None
     jobs: list[ClaimedJob]
+    busy: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

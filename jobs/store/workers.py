@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.events import EventKind, job_event, ops_event
 from jobs.states import State
+from jobs.store.limiting import release
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.workflows import move_counts
 from notifications.log import append
@@ -97,6 +98,7 @@ def _rescue_batch(cursor: Cursor, worker_id: int, ids: Sequence[int]) -> int:
     if not held:
         return 0
     _record(cursor, worker_id, held)
+    release(cursor, [row[0] for row in held])
     back = [row[0] for row in held if row[4] == State.AVAILABLE]
     if back:
         execute(cursor, "insert_ready", {"ids": back})

@@ -10,7 +10,7 @@ from django.db import connection
 from pydantic import BaseModel, field_validator
 
 import jobs
-from jobs import JobSpec, retention, schedules, steering, window
+from jobs import JobSpec, lines, retention, schedules, steering, window
 from jobs.control import Actor
 from jobs.core.backoff import Fixed
 from jobs.database import django_cursor
@@ -130,21 +130,22 @@ def test_old_jobs_that_must_stay_do_not_hold_up_the_deletion_of_those_behind_the
     assert Job.objects.count() == 5
 
 
-def test_a_better_job_in_a_long_queue_is_not_passed_over_for_a_worse_one_in_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The heap once held the best of each queue: with the urgent one's used up, it was the other one's turn."""
-    monkeypatch.setattr(window, "READY_AT_MOST", 3)
-    idle = jobs.submit_many([JobSpec(kind="test.echo", queue="idle", priority=-100)] * 5)
-    urgent = jobs.submit_many([JobSpec(kind="test.echo", queue="urgent", priority=100)] * 5)
+def test_two_queues_share_a_worker_and_each_keeps_its_own_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far apart their ranks, and though the heaps hold only a few of each."""
+    monkeypatch.setattr(lines, "READY_AT_MOST", 4)
+    idle = jobs.submit_many([JobSpec(kind="test.echo", queue="idle", priority=-100)] * 6)
+    urgent = jobs.submit_many([JobSpec(kind="test.echo", queue="urgent", priority=100)] * 6)
     seen = window.Window(queues=[], kinds=["test.echo"], horizon=3.0)
     order: list[int] = []
     with django_cursor() as cursor:
-        while len(order) < 10:
-            seen.refill(cursor)
-            assert len(seen) <= 3
-            best = seen.candidates(4)
+        while len(order) < 12:
+            seen.poll(cursor)
+            assert len(seen) <= 4
+            best = seen.candidates(2)
             taken = take(make_worker(), *best)
-            seen.claimed(best, [job.id for job in taken], 4)
+            seen.claimed(best, [job.id for job in taken], 2)
             order += best
-    assert order == [job.id for job in urgent + idle]
+    first = {job.id for job in idle}
+    assert [job for job in order if job in first] == [job.id for job in idle]
+    assert [job for job in order if job not in first] == [job.id for job in urgent]
+    assert all(len(first & set(order[: 2 * n])) == n for n in range(1, 7))

@@ -11,8 +11,9 @@ import pytest
 
 import jobs
 from jobs import JobSpec, control
-from jobs import window as module
+from jobs import lines as module
 from jobs.control import Actor
+from jobs.core.priority_queue import IndexedPriorityQueue
 from jobs.database import django_cursor
 from jobs.models import Queue, Ready
 from jobs.store.claiming import claim
@@ -99,7 +100,7 @@ def test_what_stood_before_the_last_one_taken_is_in_other_hands(window: Window, 
     ids = submit(*[0] * 10)
     window.poll(cursor)
     take(make_worker(), *ids[:3])
-    window._contended = 4
+    window._lines._contended = 4
     candidates = window.candidates(2)
     assert candidates == ids[:6]  # more than there is room for, because others take from the same end
     got = claim(cursor, worker_id=make_worker(), candidates=candidates, limit=2)
@@ -117,14 +118,16 @@ def test_contention_widens_the_look_and_calm_narrows_it(window: Window, cursor: 
     for left in (4, 2, 1, 0):
         candidates = window.candidates(1)
         window.claimed(candidates, candidates[:1], 1)
-        assert window._contended == left
+        assert window._lines._contended == left
 
 
 def test_contention_is_bounded(window: Window) -> None:
+    heap = window._lines._heaps["test"] = IndexedPriorityQueue()
     for number in range(3_000):
-        window._ready.push(number, (number, number))
+        heap.push(number, (number, number))
+        window._lines._queue_of[number] = "test"
     assert window.claimed(list(range(3_000)), [], 3_000) == 3_000
-    assert window._contended == module.CONTENDED_AT_MOST
+    assert window._lines._contended == module.CONTENDED_AT_MOST
 
 
 def test_memory_does_not_grow_with_the_backlog(

@@ -1,0 +1,193 @@
+"""The ready side of the worker's cache: the best jobs of each queue it serves, and the order to take from the queues.
+
+It reads heads of lanes (a kind of a queue, or a key of one) and merges them; a lane that was read only in part bounds
+what of the others may be kept, so what a heap holds is the exact front of its queue. It decides nothing: the database
+refuses what is stale, paused or over a limit. Bounded, whatever the backlog.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jobs.core.fair_share import FairShare
+from jobs.core.priority_queue import IndexedPriorityQueue
+from jobs.store.statements import Cursor, rows
+
+__all__ = ["Lines"]
+
+READY_AT_MOST = 2_000
+PEEK = 200
+LANE_AT_LEAST = 10
+KEYS_AT_MOST = 1_000
+CONTENDED_AT_MOST = 1_000
+
+Key = tuple[int, int]  # rank, id
+Front = list[tuple[Key, int]]
+
+
+class Lines:
+    """Ready job ids, a heap for each queue. `strict`: the queues go in the order they are named."""
+
+    def __init__(self, *, queues: Sequence[str], kinds: Sequence[str], strict: bool = False) -> None:
+        self._names = list(queues)
+        self._kinds = list(kinds)
+        self._share = FairShare(strict=self._names if strict else ())
+        self._heaps: dict[str, IndexedPriorityQueue[int]] = {}
+        self._queue_of: dict[int, str] = {}
+        self._after: dict[
+            str, str
+        ] = {}  # of the queues with limits: the key after which the next look begins
+        self._lanes = 1
+        self._contended = 0
+        self.complete = False
+
+    def __len__(self) -> int:
+        return len(self._queue_of)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def look_at_queues(self, cursor: Cursor) -> None:
+        """Weights, and which queues have limits."""
+        found = rows(cursor, "lines", {"names": self._names})
+        self._share.weigh({name: weight for name, weight, _ in found})
+        self._after = {name: self._after.get(name, "") for name, _, limited in found if limited}
+
+    def refill(self, cursor: Cursor) -> None:
+        """Read the heads anew. The heaps hold nothing but what they say: entries of paused queues go with it."""
+        fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST)
+        quota = max(1, READY_AT_MOST // max(1, len(fronts)))
+        self.complete = self.complete and all(len(front) <= quota for front in fronts.values())
+        self._heaps, self._queue_of = {}, {}
+        for queue, front in fronts.items():
+            heap = self._heaps[queue] = IndexedPriorityQueue()
+            for key, job_id in front[:quota]:
+                heap.push(job_id, key)
+                self._queue_of[job_id] = queue
+
+    def peek(self, cursor: Cursor) -> None:
+        """The quick look after a doorbell: the best few of each queue, new queues too."""
+        for queue, front in self._look(cursor, PEEK, PEEK).items():
+            heap = self._heaps.get(queue)
+            if heap is None:
+                heap = self._heaps[queue] = IndexedPriorityQueue()
+            for key, job_id in front:
+                before = self._queue_of.get(job_id)
+                if before == queue:
+                    if heap.key_of(job_id) != key:
+                        heap.update(job_id, key)
+                    continue
+                if before is not None:
+                    self._heaps[before].remove(job_id)
+                heap.push(job_id, key)
+                self._queue_of[job_id] = queue
+
+    def _look(self, cursor: Cursor, most: int, keys: int) -> dict[str, Front]:
+        """The front of each queue in order, as far as it is known exactly."""
+        # Of each of many lanes only a few: twice what is wanted in all, since not every lane has as many of the best.
+        share = min(most, max(LANE_AT_LEAST, 2 * most // self._lanes))
+        found = rows(cursor, "ready_heads", {"names": self._names, "kinds": self._kinds, "limit": share})
+        if self._after:
+            found = found + self._limited_heads(cursor, share, keys)
+        sizes: Counter[tuple[str, str]] = Counter()
+        last: dict[tuple[str, str], Key] = {}
+        fronts: dict[str, Front] = {}
+        for job_id, rank, queue, lane in found:
+            key = (rank, job_id)
+            fronts.setdefault(queue, []).append((key, job_id))
+            sizes[queue, lane] += 1
+            last[queue, lane] = max(key, last.get((queue, lane), key))
+        self._lanes = max(1, len(sizes))
+        bounds: dict[str, Key] = {}
+        for (queue, lane), size in sizes.items():
+            if size >= share:
+                bounds[queue] = min(last[queue, lane], bounds.get(queue, last[queue, lane]))
+        self.complete = not bounds
+        return {queue: _within(front, bounds.get(queue)) for queue, front in fronts.items()}
+
+    def _limited_heads(self, cursor: Cursor, share: int, keys: int) -> list[tuple[Any, ...]]:
+        params = {
+            "names": list(self._after),
+            "afters": list(self._after.values()),
+            "kinds": self._kinds,
+            "limit": share,
+            "keys": keys,
+        }
+        found = rows(cursor, "limited_heads", params)
+        seen: dict[str, set[str]] = {queue: set() for queue in self._after}
+        for _, _, queue, lane in found:
+            if lane.startswith("="):
+                seen[queue].add(lane[1:])
+        # Fewer than asked for may also mean that the others are used up; then the next look begins at the front again.
+        self._after = {queue: max(of) if len(of) >= keys else "" for queue, of in seen.items()}
+        return found
+
+    # -- claiming ------------------------------------------------------------------------------------------------------
+
+    def candidates(self, room: int) -> list[int]:
+        """The best ready jobs, in the order to take them, for a claim of `room`.
+
+        Where other workers took some of the last ones, it is more than `room`, so that what they hold at this moment
+        does not leave this worker empty-handed; likewise where limits may refuse some.
+        """
+        if not room:
+            return []
+        heads = {queue: heap.head for queue, heap in self._heaps.items() if len(heap)}
+        if not heads:
+            return []
+        found = self._share.order(heads, room + self._contended)
+        refusable = len(self.limited(found)) if self._after else 0
+        return self._share.order(heads, room + self._contended + refusable) if refusable else found
+
+    def limited(self, candidates: Iterable[int]) -> dict[int, str]:
+        """Those that wait in queues with limits, with the queue."""
+        if not self._after:
+            return {}
+        queues = ((job, self._queue_of[job]) for job in candidates)
+        return {job: queue for job, queue in queues if queue in self._after}
+
+    def claimed(
+        self, candidates: Sequence[int], taken: Sequence[int], room: int, busy: Sequence[str] = ()
+    ) -> int:
+        """Forget what a claim took, and what it found gone; returns how many were gone.
+
+        A claim goes by rank, so whatever stands before the last one it took is in other hands. After a claim that was
+        not filled, everything is. What limits refused is forgotten until the next look; what stands behind the limits
+        that another worker was using (`busy`) is kept.
+        """
+        mine = set(taken)
+        limited = self.limited(candidates)
+        self._share.charge(
+            Counter(self._queue_of[job] for job in taken),
+            [name for name, heap in self._heaps.items() if len(heap)],
+        )
+        plain = self._by_rank([job for job in candidates if job not in limited] if limited else candidates)
+        left = room - sum(1 for job in limited if job in mine)
+        got = len(mine) - (room - left)
+        last = len(plain)
+        if got >= left:
+            last = max((index for index, job in enumerate(plain) if job in mine), default=-1) + 1
+        for job in plain[:last]:
+            self._forget(job)
+        for job, queue in limited.items():
+            if queue not in busy:
+                self._forget(job)
+        missed = last - got
+        self._contended = min(CONTENDED_AT_MOST, 2 * missed) if missed else self._contended // 2
+        return missed
+
+    def _by_rank(self, candidates: Sequence[int]) -> Sequence[int]:
+        """As a claim takes them. One queue's are in this order already."""
+        if len(self._heaps) < 2:
+            return candidates
+        return sorted(candidates, key=lambda job: self._heaps[self._queue_of[job]].key_of(job))
+
+    def _forget(self, job: int) -> None:
+        self._heaps[self._queue_of.pop(job)].remove(job)
+
+
+def _within(front: Front, bound: Key | None) -> Front:
+    """In order, up to the last of which nothing better can be missing."""
+    front.sort()
+    return front if bound is None else [entry for entry in front if entry[0] <= bound]

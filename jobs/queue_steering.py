@@ -1,0 +1,192 @@
+"""Operator actions on queues and kinds: pause, resume, order, weight, limits. Same rules as `control.py`.
+
+A limit holds from the moment the change commits, also against claims that were under way, and jobs that run already
+count. Nothing here looks at a job but to rank it anew or put it into its lane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import Any
+
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
+
+from jobs.control import Actor, acting, record, transaction_now
+from jobs.errors import ActionRefused, InvalidSubmission, NotFound
+from jobs.events import EventKind, ops_event
+from jobs.models import PausedKind, Queue
+from jobs.payloads import check_integer, check_seconds, check_text
+from jobs.registry import NAME
+from jobs.store.limiting import Limits, change_limits
+from jobs.store.statements import execute
+from notifications.log import append
+
+__all__ = [
+    "SETTINGS",
+    "change_queue",
+    "limits_of",
+    "pause_kind",
+    "pause_queue",
+    "resume_kind",
+    "resume_queue",
+]
+
+_YEAR = 31_536_000.0
+_MOST = 1_000_000
+_LIMITS = tuple(field.name for field in fields(Limits))
+SETTINGS = ("description", "ageing_seconds", "weight", *_LIMITS)
+"""What of a queue can be changed."""
+# Claims last milliseconds; one that takes longer than this belongs to a worker that hangs in its transaction.
+_PATIENCE = "SET LOCAL lock_timeout = '5s'"
+
+
+def pause_queue(actor: Actor, name: str, *, reason: str = "") -> Queue:
+    """No worker takes another job from the queue until it is resumed. Permission `jobs.pause_queue`."""
+    return _set_paused(actor, name, paused=True, reason=reason)
+
+
+def resume_queue(actor: Actor, name: str, *, reason: str = "") -> Queue:
+    """Workers take from the queue again. Permission `jobs.pause_queue`."""
+    return _set_paused(actor, name, paused=False, reason=reason)
+
+
+def _set_paused(actor: Actor, name: str, *, paused: bool, reason: str) -> Queue:
+    actor.require("jobs.pause_queue")
+    check_text(reason, field="reason", max_length=1000, empty=True)
+
+    def work(cursor: Any) -> Queue:
+        queue = _queue(name)
+        if (queue.paused_at is not None) is paused:
+            raise ActionRefused(f'The queue "{name}" is {"already" if paused else "not"} paused.')
+        before = {"paused_at": _iso(queue.paused_at)}
+        queue.paused_at = transaction_now(cursor) if paused else None
+        queue.save(update_fields=["paused_at"])
+        event = EventKind.QUEUE_PAUSED if paused else EventKind.QUEUE_RESUMED
+        append(cursor, [ops_event(event, queue=name, actor=actor.name)])
+        after = {"paused_at": _iso(queue.paused_at)}
+        verb = "pause" if paused else "resume"
+        record(cursor, actor, verb, "queue", name, reason=reason, before=before, after=after)
+        return queue
+
+    return acting(work)
+
+
+def pause_kind(actor: Actor, kind: str, *, reason: str = "") -> PausedKind:
+    """No worker takes another job of the kind, in whatever queue. Permission `jobs.pause_kind`.
+
+    A kind that no handler is registered for here may be paused too: another deployment may know it.
+    """
+    actor.require("jobs.pause_kind")
+    _check_kind(kind)
+    check_text(reason, field="reason", max_length=1000, empty=True)
+
+    def work(cursor: Any) -> PausedKind:
+        paused, made = PausedKind.objects.get_or_create(
+            pk=kind,
+            defaults={"paused_at": transaction_now(cursor), "paused_by": actor.name, "reason": reason},
+        )
+        if not made:
+            raise ActionRefused(f'The kind "{kind}" is already paused.')
+        append(cursor, [ops_event(EventKind.KIND_PAUSED, kind=kind, actor=actor.name)])
+        after = {"paused_at": _iso(paused.paused_at)}
+        record(cursor, actor, "pause", "kind", kind, reason=reason, after=after)
+        return paused
+
+    return acting(work)
+
+
+def resume_kind(actor: Actor, kind: str, *, reason: str = "") -> None:
+    """Workers take jobs of the kind again. Permission `jobs.pause_kind`."""
+    actor.require("jobs.pause_kind")
+    _check_kind(kind)
+    check_text(reason, field="reason", max_length=1000, empty=True)
+
+    def work(cursor: Any) -> None:
+        paused = PausedKind.objects.select_for_update().filter(pk=kind).first()
+        if paused is None:
+            raise ActionRefused(f'The kind "{kind}" is not paused.')
+        before = {"paused_at": _iso(paused.paused_at)}
+        paused.delete()
+        append(cursor, [ops_event(EventKind.KIND_RESUMED, kind=kind, actor=actor.name)])
+        record(cursor, actor, "resume", "kind", kind, reason=reason, before=before)
+
+    acting(work)
+
+
+def _check_kind(kind: str) -> None:
+    if not isinstance(kind, str) or not NAME.match(kind):
+        raise InvalidSubmission("kind", '1 to 100 letters, digits, "_", ".", ":" or "-"')
+
+
+def change_queue(actor: Actor, name: str, **settings: Any) -> Queue:
+    """Change some of a queue's `SETTINGS`; what waits is ranked anew. Permission `jobs.change_queue`.
+
+    Raises InvalidSubmission with the setting, and ActionRefused where workers hold on to their claims for seconds.
+    """
+    actor.require("jobs.change_queue")
+    for setting, value in settings.items():
+        _check(setting, value)
+
+    def work(cursor: Any) -> Queue:
+        queue = _queue(name)
+        before = {setting: getattr(queue, setting) for setting in SETTINGS}
+        changed = {setting: value for setting, value in settings.items() if before[setting] != value}
+        limits = limits_of(queue)
+        for setting, value in changed.items():
+            setattr(queue, setting, value)
+        cursor.execute(_PATIENCE)
+        if limits != limits_of(queue):
+            change_limits(cursor, name, before=limits, after=limits_of(queue))
+        queue.save(update_fields=list(SETTINGS))
+        if "ageing_seconds" in changed:
+            execute(cursor, "rank_queue_anew", {"queue": name, "ageing": queue.ageing_seconds})
+        append(
+            cursor,
+            [ops_event(EventKind.QUEUE_CHANGED, queue=name, actor=actor.name, **{**before, **changed})],
+        )
+        record(cursor, actor, "change", "queue", name, before=before, after={**before, **changed})
+        return queue
+
+    try:
+        return acting(work)
+    except OperationalError as error:
+        if isinstance(error.__cause__, LockNotAvailable):
+            raise ActionRefused(
+                "Workers are in the middle of claims that do not end; nothing was changed. Try again."
+            ) from None
+        raise
+
+
+def limits_of(queue: Queue) -> Limits:
+    return Limits(**{name: getattr(queue, name) for name in _LIMITS})
+
+
+def _check(setting: str, value: Any) -> None:
+    match setting:
+        case "description":
+            check_text(value, field=setting, max_length=500, empty=True)
+        case "ageing_seconds":
+            if value is not None:
+                check_seconds(value, field=setting, high=_YEAR)
+        case "weight":
+            check_integer(value, field=setting, low=1, high=100)
+        case "rate_seconds" | "key_rate_seconds":
+            check_seconds(value, field=setting, high=_YEAR)
+        case _ if setting in asdict(Limits()):
+            if value is not None:
+                check_integer(value, field=setting, low=1, high=_MOST)
+        case _:
+            raise InvalidSubmission(setting, "a queue has no such setting")
+
+
+def _queue(name: str) -> Queue:
+    queue = Queue.objects.select_for_update().filter(pk=name).first()
+    if queue is None:
+        raise NotFound(f'There is no queue "{name}".')
+    return queue
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
