@@ -37,7 +37,7 @@ def floor() -> float:
 
         def claim_next(cursor: Any) -> Any:
             head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": FLOOR_BATCH}
-            ids = [row[0] for row in rows(cursor, "ready_heads", head)]
+            ids = [job for lane in rows(cursor, "ready_heads", head) for job in lane[2]]
             return claim(cursor, worker_id=worker, candidates=ids, limit=FLOOR_BATCH)
 
         def one_round(cursor: Any) -> Any:

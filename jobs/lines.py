@@ -24,7 +24,7 @@ KEYS_AT_MOST = 1_000
 CONTENDED_AT_MOST = 1_000
 
 Key = tuple[int, int]  # rank, id
-Front = list[tuple[Key, int]]
+Front = list[Key]
 
 
 class Lines:
@@ -62,47 +62,46 @@ class Lines:
         self._heaps, self._queue_of = {}, {}
         for queue, front in fronts.items():
             heap = self._heaps[queue] = IndexedPriorityQueue()
-            for key, job_id in front[:quota]:
-                heap.push(job_id, key)
-                self._queue_of[job_id] = queue
+            for key in front[:quota]:
+                heap.push(key[1], key)
+                self._queue_of[key[1]] = queue
 
     def peek(self, cursor: Cursor) -> None:
         """The quick look after a doorbell: the best few of each queue, new queues too."""
+        queue_of = self._queue_of
         for queue, front in self._look(cursor, PEEK, PEEK).items():
             heap = self._heaps.get(queue)
             if heap is None:
                 heap = self._heaps[queue] = IndexedPriorityQueue()
-            for key, job_id in front:
-                before = self._queue_of.get(job_id)
-                if before == queue:
-                    if heap.key_of(job_id) != key:
-                        heap.update(job_id, key)
-                    continue
-                if before is not None:
-                    self._heaps[before].remove(job_id)
-                heap.push(job_id, key)
-                self._queue_of[job_id] = queue
+            for key in front:
+                job_id = key[1]
+                if job_id not in queue_of:
+                    heap.push(job_id, key)
+                elif queue_of[job_id] != queue:
+                    self._forget(job_id)
+                    heap.push(job_id, key)
+                elif heap.key_of(job_id) != key:
+                    heap.update(job_id, key)
+                queue_of[job_id] = queue
 
     def _look(self, cursor: Cursor, most: int, keys: int) -> dict[str, Front]:
         """The front of each queue in order, as far as it is known exactly."""
         # Of each of many lanes only a few: twice what is wanted in all, since not every lane has as many of the best.
         share = min(most, max(LANE_AT_LEAST, 2 * most // self._lanes))
-        found = rows(cursor, "ready_heads", {"names": self._names, "kinds": self._kinds, "limit": share})
+        lanes = rows(cursor, "ready_heads", {"names": self._names, "kinds": self._kinds, "limit": share})
         if self._after:
-            found = found + self._limited_heads(cursor, share, keys)
-        sizes: Counter[tuple[str, str]] = Counter()
-        last: dict[tuple[str, str], Key] = {}
+            lanes = lanes + self._limited_heads(cursor, share, keys)
+        self._lanes = max(1, len(lanes))
         fronts: dict[str, Front] = {}
-        for job_id, rank, queue, lane in found:
-            key = (rank, job_id)
-            fronts.setdefault(queue, []).append((key, job_id))
-            sizes[queue, lane] += 1
-            last[queue, lane] = max(key, last.get((queue, lane), key))
-        self._lanes = max(1, len(sizes))
         bounds: dict[str, Key] = {}
-        for (queue, lane), size in sizes.items():
-            if size >= share:
-                bounds[queue] = min(last[queue, lane], bounds.get(queue, last[queue, lane]))
+        for queue, _, ids, ranks in lanes:
+            lane = list(zip(ranks, ids, strict=True))
+            if len(lane) >= share:
+                bounds[queue] = min(lane[-1], bounds.get(queue, lane[-1]))
+            if queue in fronts:
+                fronts[queue] += lane
+            else:
+                fronts[queue] = lane
         self.complete = not bounds
         return {queue: _within(front, bounds.get(queue)) for queue, front in fronts.items()}
 
@@ -115,13 +114,10 @@ class Lines:
             "keys": keys,
         }
         found = rows(cursor, "limited_heads", params)
-        seen: dict[str, set[str]] = {queue: set() for queue in self._after}
-        for _, _, queue, lane in found:
-            if lane.startswith("="):
-                seen[queue].add(lane[1:])
-        # Fewer than asked for may also mean that the others are used up; then the next look begins at the front again.
-        self._after = {queue: max(of) if len(of) >= keys else "" for queue, of in seen.items()}
-        return found
+        # Where as many keys wait as one look takes, the next begins after the last of them.
+        last = {queue: lane[1:] for queue, lane, _, _, more in found if more}
+        self._after = {queue: last.get(queue, "") for queue in self._after}
+        return [row[:4] for row in found if row[2] is not None]
 
     # -- claiming ------------------------------------------------------------------------------------------------------
 
@@ -190,4 +186,4 @@ class Lines:
 def _within(front: Front, bound: Key | None) -> Front:
     """In order, up to the last of which nothing better can be missing."""
     front.sort()
-    return front if bound is None else [entry for entry in front if entry[0] <= bound]
+    return front if bound is None else [key for key in front if key <= bound]

@@ -217,7 +217,7 @@ def test_nothing_but_the_store_runs_a_statement_that_changes_a_job() -> None:
     assert elsewhere == {
         ("jobs/retention.py", "delete_jobs"),
         ("jobs/retention.py", "delete_workflow"),
-        ("jobs/steering.py", "rank_queue_anew"),
+        ("jobs/queue_steering.py", "rank_queue_anew"),
     }
 
 

@@ -16,7 +16,7 @@ WITH clock AS MATERIALIZED (
         WHERE q.paused_at IS NULL
     ) s WHERE s.room > 0
 )
-SELECT best.job_id, best.rank, o.name, lane.kind
+SELECT o.name, lane.kind, best.ids, best.ranks, false
 FROM open o
 CROSS JOIN LATERAL (
     WITH RECURSIVE waiting AS (
@@ -30,13 +30,15 @@ CROSS JOIN LATERAL (
     WHERE w.kind = ANY(%(kinds)s::text[]) AND NOT (w.kind = ANY(ARRAY(SELECT p.kind FROM jobs_pausedkind p)))
 ) lane
 CROSS JOIN LATERAL (
-    SELECT r.job_id, r.rank FROM jobs_ready r
-    WHERE r.queue = o.name AND r.kind = lane.kind AND r.key IS NULL
-    ORDER BY r.rank, r.job_id
-    LIMIT o.room
+    SELECT array_agg(h.job_id) AS ids, array_agg(h.rank) AS ranks FROM (
+        SELECT r.job_id, r.rank FROM jobs_ready r
+        WHERE r.queue = o.name AND r.kind = lane.kind AND r.key IS NULL
+        ORDER BY r.rank, r.job_id
+        LIMIT o.room) h
 ) best
+WHERE best.ids IS NOT NULL
 UNION ALL
-SELECT best.job_id, best.rank, o.name, '=' || lane.key
+SELECT o.name, '=' || lane.key, best.ids, best.ranks, lane.last
 FROM open o
 CROSS JOIN LATERAL (
     WITH RECURSIVE waiting AS (
@@ -45,17 +47,19 @@ CROSS JOIN LATERAL (
         SELECT (SELECT r.key FROM jobs_ready r WHERE r.queue = o.name AND r.key > w.key ORDER BY r.key LIMIT 1)
         FROM waiting w WHERE w.key IS NOT NULL
     )
-    SELECT w.key FROM waiting w WHERE w.key IS NOT NULL LIMIT %(keys)s
+    SELECT w.key, row_number() OVER () = %(keys)s AS last FROM waiting w WHERE w.key IS NOT NULL LIMIT %(keys)s
 ) lane
 LEFT JOIN jobs_bucket b ON b.queue = o.name AND b.key = lane.key
 CROSS JOIN LATERAL (
-    SELECT r.job_id, r.rank FROM jobs_ready r
-    WHERE r.queue = o.name AND r.key = lane.key AND r.kind = ANY(%(kinds)s::text[])
-      AND NOT (r.kind = ANY(ARRAY(SELECT p.kind FROM jobs_pausedkind p)))
-    ORDER BY r.rank, r.job_id
-    LIMIT greatest(0, least(
-        o.room,
-        o.key_max_running - (SELECT count(*) FROM jobs_permit p WHERE p.queue = o.name AND p.key = lane.key),
-        floor(jobs_tokens(b.tokens, b.refilled_at, o.key_rate, o.key_rate_seconds, o.key_rate_burst,
-                          (SELECT now FROM clock)))::bigint))
+    SELECT array_agg(h.job_id) AS ids, array_agg(h.rank) AS ranks FROM (
+        SELECT r.job_id, r.rank FROM jobs_ready r
+        WHERE r.queue = o.name AND r.key = lane.key AND r.kind = ANY(%(kinds)s::text[])
+          AND NOT (r.kind = ANY(ARRAY(SELECT p.kind FROM jobs_pausedkind p)))
+        ORDER BY r.rank, r.job_id
+        LIMIT greatest(0, least(
+            o.room,
+            o.key_max_running - (SELECT count(*) FROM jobs_permit p WHERE p.queue = o.name AND p.key = lane.key),
+            floor(jobs_tokens(b.tokens, b.refilled_at, o.key_rate, o.key_rate_seconds, o.key_rate_burst,
+                              (SELECT now FROM clock)))::bigint))) h
 ) best
+WHERE best.ids IS NOT NULL OR lane.last
