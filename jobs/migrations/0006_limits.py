@@ -83,7 +83,7 @@ def hand_out(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0003_groups'),
+        ('jobs', '0005_deadletter_groups'),
     ]
 
     operations = [
