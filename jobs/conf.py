@@ -65,6 +65,7 @@ class JobsSettings(BaseModel):
     DRAIN_SECONDS: float = Field(30.0, ge=0, le=3600)
     RETENTION_SECONDS: float = Field(7 * 86400.0, gt=0)
     IDEMPOTENCY_SECONDS: float = Field(86_400.0, gt=0, le=30 * 86_400.0)
+    EFFECT_RETENTION_SECONDS: float = Field(30 * 86400.0, gt=0)
     HTTP_ALLOW_NETWORKS: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     COMMANDS: dict[str, CommandSpec] = Field(default_factory=dict)
     CALL_COMMANDS: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """What a handler is given besides its payload: who it is, how far it may go, and a way to report.
 
-Nothing here touches the database while the handler runs, except `parents()`: log lines and progress are handed to the
-worker, which writes them in batches.
+Nothing here touches the database while the handler runs, except `parents()` and `once()`: log lines and progress are
+handed to the worker, which writes them in batches.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.db import connection
 
 from jobs.errors import JobCancelled, JobTimeout
+from jobs.once import Scope, aonce, once
 from jobs.store.statements import rows
 from jobs.store.values import ClaimedJob
 
@@ -126,6 +127,26 @@ class JobContext:
         if len(text) > MAX_LINE:
             text = f"{text[:MAX_LINE]}… ({len(text)} characters)"
         self._report((self._job.id, self._job.attempt, time.time(), _storable(level)[:10], text))
+
+    def once(self, key: str, fn: Callable[[], Any], *, scope: Scope = "global", wait: float = 30.0) -> Any:
+        """Run `fn` unless this key is recorded, record it with its result (JSON), and return the result.
+
+        For effects on the outside world. The record is committed before this returns, in a transaction of its own, also
+        inside an atomic handler. A crash between the effect and its record repeats it, so hand the other side a key it
+        can refuse repetitions by. Raises EffectBusy when another attempt holds the key for longer than `wait` seconds.
+        """
+        return once(self._job, key, fn, scope=scope, wait=wait, stop=self.raise_if_cancelled)
+
+    async def aonce(
+        self,
+        key: str,
+        fn: Callable[[], Awaitable[Any] | Any],
+        *,
+        scope: Scope = "global",
+        wait: float = 30.0,
+    ) -> Any:
+        """`once` for async handlers; `fn` may be a coroutine function."""
+        return await aonce(self._job, key, fn, scope=scope, wait=wait, stop=self.raise_if_cancelled)
 
     def parents(self) -> dict[str, Any]:
         """The results of the parents by their keys; empty outside a workflow. One query."""

@@ -10,6 +10,8 @@ __all__ = [
     "ActionRefused",
     "ConfigurationError",
     "DuplicateJob",
+    "EffectBusy",
+    "EffectNotRecorded",
     "InvalidSubmission",
     "JobCancelled",
     "JobTimeout",
@@ -90,6 +92,20 @@ class ProcessDied(JobsError):
 
 class MemoryLimit(JobsError):
     """An isolated handler needed more than its `memory_mb`; recorded in place of its MemoryError."""
+class EffectBusy(JobsError):
+    """Raised by `ctx.once`: another attempt is at the same key and did not end within the wait. Worth trying again."""
+
+    def __init__(self, key: str, wait: float) -> None:
+        super().__init__(f'effect "{key}": another attempt is at it and was not through within {wait:g} s')
+        self.key = key
+
+
+class EffectNotRecorded(JobsError):
+    """Raised by `ctx.once`: the function ran, and the database was away for too long to record it. It may run again."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f'effect "{key}" happened, but could not be recorded; it may happen again')
+        self.key = key
 
 
 class WorkerLost(JobsError):

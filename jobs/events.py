@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     JOB_STARTED = "job.started"
     JOB_PROGRESS = "job.progress"
     JOB_LOG = "job.log"
+    JOB_EFFECT = "job.effect"
     JOB_COMPLETED = "job.completed"
     JOB_RETRYABLE = "job.retryable"
     JOB_SNOOZED = "job.snoozed"

@@ -17,6 +17,7 @@ from jobs import conf
 from jobs.database import in_transaction
 from jobs.loop import Loop
 from jobs.store.idempotency import delete_expired
+from jobs.store import effects
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.uniqueness import delete_free_keys, settle_keys
 from notifications.retention import prune_expired
@@ -35,6 +36,7 @@ class Janitor(Loop):
     def __init__(self, *, on_death: Callable[[str, BaseException], None]) -> None:
         super().__init__(name="janitor", interval=60.0, on_death=on_death)
         self._keep = conf.get().RETENTION_SECONDS
+        self._keep_effects = conf.get().EFFECT_RETENTION_SECONDS
         self._after = 0  # where the last round stopped: what has to stay must not hold up what lies behind it
 
     def tick(self) -> int:
@@ -68,6 +70,7 @@ class Janitor(Loop):
         with connection.cursor() as cursor:
             execute(cursor, "delete_old_workers", {"keep": self._keep})
             execute(cursor, "delete_old_slots", {"keep": self._keep})
+            effects.forget_old(cursor, keep=self._keep_effects, limit=STRETCHES * STRETCH)
         try:
             prune_expired()
         finally:

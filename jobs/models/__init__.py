@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jobs.models.deadletter import DeadLetter, OperatorAction
 from jobs.models.deadletter_run import DeadLetterGroup, DeadLetterItem, DeadLetterRun, DeadLetterTally
+from jobs.models.effect import Effect, LogLoss
 from jobs.models.job import Attempt, Job, LogLine, Progress
 from jobs.models.keys import IdempotencyKey, UniqueKey
 from jobs.models.limits import Bucket, PausedKind, Permit
@@ -26,8 +27,10 @@ __all__ = [
     "DeadLetterTally",
     "Dependency",
     "IdempotencyKey",
+    "Effect",
     "Job",
     "LogLine",
+    "LogLoss",
     "OperatorAction",
     "PausedKind",
     "Permit",

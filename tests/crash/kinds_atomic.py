@@ -41,3 +41,18 @@ def careless(ctx: JobContext, payload: dict[str, Any]) -> str:
     with transaction.atomic():
         write(ctx, payload)
     return "written"
+
+
+@job("test.once", queue="effects", max_attempts=20, backoff=Fixed(seconds=0.1))
+def outside(ctx: JobContext, payload: dict[str, Any]) -> Any:
+    """Its effect is a line in a file, which no transaction takes back."""
+
+    def effect() -> int:
+        with open(payload["file"], "a", encoding="utf-8") as file:
+            file.write(f"{ctx.attempt}\n")
+        die_at("before the record", ctx, payload)
+        return ctx.attempt
+
+    answer = ctx.once(f"line:{payload['file']}", effect)
+    die_at("after the record", ctx, payload)
+    return answer

@@ -14,7 +14,7 @@ from django.db import connection
 
 import jobs
 from jobs.database import open_connection
-from jobs.models import Attempt, Claim, Job, WorkerProcess
+from jobs.models import Attempt, Claim, Effect, Job, WorkerProcess
 from jobs.submit import JobSpec, submit_many
 from tests.crash import kinds_atomic  # noqa: F401 - registers the kinds
 from tests.crash.harness import Start, lost_count, states
@@ -151,3 +151,19 @@ def test_the_answer_to_a_commit_is_lost_after_the_server_did_it(worker: Start, t
         running.kill()
     finally:
         proxy.close()
+
+
+def test_an_effect_outside_is_repeated_only_where_its_worker_died_before_the_record(
+    worker: Start, tmp_path: Path
+) -> None:
+    """The lock on the key ends with the process, so the next attempt need not wait for anything."""
+    steps = ("before the record", "after the record")
+    specs = [JobSpec(kind="test.once", payload={"die": step, "file": str(tmp_path / step)}) for step in steps]
+    before, after = submit_many(specs)
+    worker("--processes", "2", "--concurrency", "1", settings=SETTINGS, **KINDS)
+    eventually(lambda: states() == {"completed": 2}, timeout=40)
+    lines = {step: [int(line) for line in (tmp_path / step).read_text().split()] for step in steps}
+    assert lines["after the record"] == [1]
+    assert Job.objects.get(pk=after.id).result == 1
+    assert lines["before the record"] == [1, Job.objects.get(pk=before.id).result]
+    assert Effect.objects.count() == 2
