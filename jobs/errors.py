@@ -92,6 +92,8 @@ class ProcessDied(JobsError):
 
 class MemoryLimit(JobsError):
     """An isolated handler needed more than its `memory_mb`; recorded in place of its MemoryError."""
+
+
 class EffectBusy(JobsError):
     """Raised by `ctx.once`: another attempt is at the same key and did not end within the wait. Worth trying again."""
 

@@ -7,19 +7,20 @@ ended. Nothing here writes to a job.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from jobs.context import JobContext, Report
 from jobs.errors import JobTimeout, UnknownKind
 from jobs.outcomes import Failed
 from jobs.registry import JobKind, Registry
-from jobs.running.attempts import REPORTS_AT_MOST, Attempts, Ended
+from jobs.running.attempts import Attempts, Ended
 from jobs.running.coroutines import Coroutines
 from jobs.running.processes import Processes
 from jobs.running.threads import Threads
 from jobs.store.values import ClaimedJob
 
-__all__ = ["REPORTS_AT_MOST", "Ended", "Executor"]
+__all__ = ["Ended", "Executor"]
 
 
 class Executor:
@@ -64,8 +65,15 @@ class Executor:
 
     def reports(self) -> list[Report]:
         """Log lines and progress since the last call."""
-        reports = self._attempts.reports
-        return [reports.popleft() for _ in range(len(reports))]
+        return self._attempts.reports.take()
+
+    def unsaid(self) -> Counter[int]:
+        """Log lines dropped for want of room since the last call, by job."""
+        return self._attempts.reports.take_dropped()
+
+    def keep_reports(self, reports: list[Report], dropped: Counter[int]) -> None:
+        """They could not be written; the next call of `reports` and `unsaid` gives them again."""
+        self._attempts.reports.put_back(reports, dropped)
 
     def unstarted(self) -> int:
         return self._threads.unstarted() + self._coroutines.unstarted()

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 
 from jobs import conf
-from jobs.context import Report
 from jobs.database import in_transaction
-from jobs.executor import REPORTS_AT_MOST, Executor
+from jobs.executor import Executor
 from jobs.loop import DATABASE_AWAY, Loop
+from jobs.running.reports import is_line
 from jobs.states import State
 from jobs.store import limiting, moving, workers
 from jobs.store.statements import execute, rows
@@ -124,23 +124,24 @@ class Reporter(Loop):
         super().__init__(name="report", interval=0.25, on_death=on_death)
         self._executor = executor
         self._keep = conf.get().MAX_LOG_LINES
-        self._pending: list[Report] = []
 
     def tick(self) -> int:
-        # As many as the executor keeps, the newest: the database may be away for long.
-        self._pending = (self._pending + self._executor.reports())[-REPORTS_AT_MOST:]
-        if not self._pending:
+        told, dropped = self._executor.reports(), self._executor.unsaid()
+        if not told and not dropped:
             return 0
-        told = self._pending
-        lines = [report for report in told if len(report) == 5]
-        words = {report[0]: report for report in told if len(report) == 4}
+        lines = [report for report in told if is_line(report)]
+        words = {report[0]: report for report in told if not is_line(report)}
 
         def write(cursor: Any) -> None:
-            write_lines(cursor, lines, keep=self._keep)
+            write_lines(cursor, lines, keep=self._keep, unsent=dropped)
             write_progress(cursor, words)
 
-        in_transaction(self.connection, write)
-        self._pending = []
+        try:
+            in_transaction(self.connection, write)
+        except DATABASE_AWAY:
+            # For long, perhaps: as much is kept as there is room for, the newest.
+            self._executor.keep_reports(told, dropped)
+            raise
         ring("opsched_events")
         return len(told)
 

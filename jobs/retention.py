@@ -16,8 +16,8 @@ from django.db import connections
 from jobs import conf
 from jobs.database import in_transaction
 from jobs.loop import Loop
-from jobs.store.idempotency import delete_expired
 from jobs.store import effects
+from jobs.store.idempotency import delete_expired
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.uniqueness import delete_free_keys, settle_keys
 from notifications.retention import prune_expired

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from jobs import conf
 from jobs.display import ago, exact, pretty, spoken
 from jobs.models import (
     Attempt,
@@ -16,8 +17,10 @@ from jobs.models import (
     Closed,
     DeadLetter,
     Dependency,
+    Effect,
     Job,
     LogLine,
+    LogLoss,
     Progress,
     Queue,
     UniqueKey,
@@ -30,6 +33,7 @@ __all__ = ["Try", "collect"]
 _ATTEMPTS = 100
 _LINES = 1_000
 _NEIGHBOURS = 50
+_EFFECTS = 50
 _TEXT = 20_000
 
 
@@ -63,6 +67,10 @@ def collect(job: Job) -> dict[str, Any]:
         "progress": _progress(job),
         "lines": lines[::-1],
         "lines_full": len(lines) == _LINES,
+        "lines_most": _LINES,
+        "lines_kept": conf.get().MAX_LOG_LINES,
+        "loss": LogLoss.objects.filter(pk=job.pk).first(),
+        **_effects(job),
         "parents": _neighbours(parent=False, job=job),
         "children": _neighbours(parent=True, job=job),
         "payload": pretty(job.payload),
@@ -179,6 +187,13 @@ def _progress(job: Job) -> dict[str, Any] | None:
     if found is None or job.state not in (State.RUNNING, State.COMPLETED):
         return None
     return {"percent": round(found.fraction * 100), "note": found.note}
+
+
+def _effects(job: Job) -> dict[str, Any]:
+    """What `ctx.once` recorded, newest first."""
+    found = list(Effect.objects.filter(job_id=job.pk).order_by("-pk")[: _EFFECTS + 1])
+    shown = [(effect, pretty(effect.result)) for effect in found[:_EFFECTS]]
+    return {"effects": shown, "more_effects": len(found) > _EFFECTS}
 
 
 def _neighbours(*, parent: bool, job: Job) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "ACTION", "ATTEMPT", "BULK", "DEAD_LETTER", "EVENTS", "JOB", "JOB_DETAIL", "JOB_REQUEST", "LOG_LINE", "PREVIEW",
-    "QUEUE", "SCHEDULE", "SCHEDULE_REQUEST", "SLOT", "SUBMITTED", "WORKER", "WORKFLOW", "WORKFLOW_REQUEST",
+    "ACTION", "ATTEMPT", "BULK", "DEAD_LETTER", "EFFECT", "EVENTS", "JOB", "JOB_DETAIL", "JOB_REQUEST", "LOG_LINE",
+    "PREVIEW", "QUEUE", "SCHEDULE", "SCHEDULE_REQUEST", "SLOT", "SUBMITTED", "WORKER", "WORKFLOW", "WORKFLOW_REQUEST",
 ]  # fmt: skip
 
 _AT = "2030-01-31T12:00:00Z"
@@ -45,6 +45,7 @@ JOB_DETAIL: Example = {
     "result": None,
     "options": None,
     "progress": None,
+    "log_loss": None,
     "error": None,
     "reason": None,
     "unique_key": None,
@@ -63,6 +64,14 @@ ATTEMPT: Example = {
     "traceback": "Traceback (most recent call last): …",
 }
 LOG_LINE: Example = {"id": 99, "attempt": 1, "at": _AT, "level": "info", "line": "read 120 rows"}
+EFFECT: Example = {
+    "id": 4,
+    "key": "charge:42",
+    "scope": "global",
+    "attempt": 1,
+    "result": {"receipt": "R-1001"},
+    "created_at": _AT,
+}
 ACTION: Example = {"done": [12], "requested": [], "refused": []}
 WORKFLOW_REQUEST: Example = {
     "name": "nightly",

@@ -121,3 +121,13 @@ def read_instant(text: Any) -> datetime:
     except ValueError:
         raise InvalidSubmission("", 'must be a time such as "2030-01-31T12:00:00Z"') from None
     return check_time(found, field="")
+
+
+class Read(serializers.ModelSerializer[Any]):
+    """Base: nothing here is ever written."""
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        for field in fields.values():
+            field.read_only = True
+        return fields

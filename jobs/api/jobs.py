@@ -17,16 +17,16 @@ from jobs.api.bodies import BulkBody, JobBody, PriorityBody, ReasonBody, spec_of
 from jobs.api.filters import JobFilters
 from jobs.api.idempotency import idempotent
 from jobs.api.pagination import Key, as_id
+from jobs.api.running_shapes import EffectShape, LogLineShape
 from jobs.api.schema import operation
 from jobs.api.shapes import (
     ActionShape,
     AttemptShape,
     JobDetailShape,
     JobShape,
-    LogLineShape,
 )
 from jobs.api.submissions import BulkShape, SubmittedShape, of_many_submitted, of_submitted
-from jobs.models import Attempt, Job, LogLine
+from jobs.models import Attempt, Effect, Job, LogLine
 from jobs.states import State
 
 __all__ = ["JobViews"]
@@ -56,7 +56,11 @@ class JobViews(ApiViewSet):
         "attempts": "jobs.view_attempt",
         "log": "jobs.view_logline",
     }
-    parameters = {"attempts": ("cursor", "page_size"), "log": ("cursor", "page_size")}
+    parameters = {
+        "attempts": ("cursor", "page_size"),
+        "log": ("cursor", "page_size"),
+        "effects": ("cursor", "page_size"),
+    }
     queryset = Job.objects.all()
     serializer_class = JobShape
     filterset_class = JobFilters
@@ -191,6 +195,12 @@ class JobViews(ApiViewSet):
         """Oldest first. Only the newest lines of a job are kept."""
         lines: QuerySet[LogLine] = LogLine.objects.filter(job=self.found())
         return self.page_of(lines, LogLineShape, _OLDEST_FIRST)
+
+    @operation("List a job's effects", response=EffectShape(many=True), answer=examples.EFFECT, filters=False)
+    @action(detail=True)
+    def effects(self, request: Request, pk: str) -> Response:
+        """What `ctx.once` recorded for this job, oldest first; what another job had recorded is with that one."""
+        return self.page_of(Effect.objects.filter(job=self.found()), EffectShape, _OLDEST_FIRST)
 
 
 def _last_attempt(job: Job) -> list[Any]:

@@ -7,13 +7,12 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from jobs.api.fields import JsonObject
+from jobs.api.fields import JsonObject, Read
+from jobs.api.running_shapes import LogLossShape, ProgressShape
 from jobs.models import (
     Attempt,
     DeadLetter,
     Job,
-    LogLine,
-    Progress,
     Queue,
     Schedule,
     Slot,
@@ -21,6 +20,8 @@ from jobs.models import (
     WorkerProcess,
     Workflow,
 )
+from jobs.models.effect import LogLoss
+from jobs.models.job import Progress
 from jobs.states import State
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "DeadLetterShape",
     "JobDetailShape",
     "JobShape",
-    "LogLineShape",
     "PreviewShape",
     "QueueShape",
     "ScheduleShape",
@@ -43,16 +43,6 @@ __all__ = [
 _ANY: dict[str, Any] = {}
 
 
-class Read(serializers.ModelSerializer[Any]):
-    """Base: nothing here is ever written."""
-
-    def get_fields(self) -> dict[str, Any]:
-        fields = super().get_fields()
-        for field in fields.values():
-            field.read_only = True
-        return fields
-
-
 class JobShape(Read):
     class Meta:
         model = Job
@@ -60,12 +50,6 @@ class JobShape(Read):
             "id", "kind", "queue", "state", "priority", "attempt", "max_attempts", "created_at", "scheduled_at",
             "ready_at", "started_at", "finished_at", "worker_id", "workflow", "task", "created_by",
         ]  # fmt: skip
-
-
-class ProgressShape(Read):
-    class Meta:
-        model = Progress
-        fields = ["attempt", "fraction", "note", "updated_at"]
 
 
 class ErrorShape(Read):
@@ -89,6 +73,9 @@ class JobDetailShape(JobShape):
         read_only=True, help_text="What differs from the kind: backoff, timeout, unique key."
     )
     progress = serializers.SerializerMethodField()
+    log_loss = serializers.SerializerMethodField(
+        help_text="Log lines that are gone; null while all are kept."
+    )
     error = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
     unique_key = serializers.SerializerMethodField(help_text="The unique key it holds, or held last.")
@@ -97,7 +84,7 @@ class JobDetailShape(JobShape):
 
     class Meta(JobShape.Meta):
         fields = [
-            *JobShape.Meta.fields, "payload", "result", "options", "progress", "error", "reason", "unique_key",
+            *JobShape.Meta.fields, "payload", "result", "options", "progress", "log_loss", "error", "reason", "unique_key",
             "parents", "children",
         ]  # fmt: skip
 
@@ -105,6 +92,11 @@ class JobDetailShape(JobShape):
     def get_progress(self, job: Job) -> Any:
         found = Progress.objects.filter(pk=job.pk).first()
         return None if found is None else ProgressShape(found).data
+
+    @extend_schema_field(LogLossShape(allow_null=True))
+    def get_log_loss(self, job: Job) -> Any:
+        found = LogLoss.objects.filter(pk=job.pk).first()
+        return None if found is None else LogLossShape(found).data
 
     @extend_schema_field(ErrorShape(allow_null=True))
     def get_error(self, job: Job) -> Any:
@@ -141,12 +133,6 @@ class AttemptShape(serializers.Serializer[Any]):
     error_class = serializers.CharField()
     message = serializers.CharField()
     traceback = serializers.CharField()
-
-
-class LogLineShape(Read):
-    class Meta:
-        model = LogLine
-        fields = ["id", "attempt", "at", "level", "line"]
 
 
 class RefusalShape(serializers.Serializer[Any]):

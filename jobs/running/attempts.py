@@ -1,7 +1,7 @@
 """What every way of running shares: the attempts under way, those that ended, and what their handlers said.
 
-The runners call `begin` and `end` around a handler; the executor's owner collects. No locks: each operation on a deque
-or a dict is one step of the interpreter.
+The runners call `begin` and `end` around a handler; the executor's owner collects. No locks here: each operation on a
+deque or a dict is one step of the interpreter.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from jobs.context import JobContext, Report
 from jobs.errors import JobTimeout
 from jobs.outcomes import Failed, GiveBack, Outcome, Settled
 from jobs.registry import JobKind
+from jobs.running.reports import Reports
 from jobs.store.values import ClaimedJob
 
-__all__ = ["REPORTS_AT_MOST", "Attempts", "Ended"]
+__all__ = ["Attempts", "Ended"]
 
 Ended = tuple[ClaimedJob, Outcome]
-# Log lines and progress that nobody has written yet: while the database is away, handlers go on talking.
-REPORTS_AT_MOST = 10_000
 
 
 logger = logging.getLogger("opsched.worker")
@@ -36,7 +35,7 @@ class Attempts:
 
     def __init__(self, *, report: Callable[[Report], None] | None = None) -> None:
         self.ended: deque[Ended] = deque()
-        self.reports: deque[Report] = deque(maxlen=REPORTS_AT_MOST)  # the newest, as in the database
+        self.reports = Reports()
         self._report = report or self.reports.append
         self.running: dict[int, JobContext] = {}
         self.busy_seconds = 0.0

@@ -7,6 +7,8 @@ WITH gone AS MATERIALIZED (
     DELETE FROM jobs_attempt a USING gone g WHERE a.job_id = g.id
 ), lines AS (
     DELETE FROM jobs_logline l USING gone g WHERE l.job_id = g.id
+), losses AS (
+    DELETE FROM jobs_logloss s USING gone g WHERE s.job_id = g.id
 ), progress AS (
     DELETE FROM jobs_progress p USING gone g WHERE p.job_id = g.id
 ), closed AS (

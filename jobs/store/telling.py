@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from jobs.events import EventKind
-from jobs.store.statements import Cursor, execute
+from jobs.store.statements import Cursor, execute, rows
 from notifications.log import EventDraft, append
 
 __all__ = ["Line", "Word", "write_lines", "write_progress"]
@@ -14,29 +15,68 @@ Line = tuple[int, int, float, str, str]
 """Job id, attempt, unix seconds, level, text."""
 Word = tuple[int, int, float, str]
 """Job id, attempt, fraction 0..1, note."""
+# An event is for showing, not for keeping: the lines themselves are in the table.
+_TOLD_LINES = 50
+_TOLD_LENGTH = 500
 
 
-def write_lines(cursor: Cursor, lines: Sequence[Line], *, keep: int) -> None:
-    """Append the lines in order and keep the newest `keep` of each job."""
-    if not lines:
-        return
-    jobs, attempts, ats, levels, texts = (list(column) for column in zip(*lines, strict=True))
-    execute(
-        cursor,
-        "write_log_lines",
-        {"jobs": jobs, "attempts": attempts, "ats": ats, "levels": levels, "lines": texts},
-    )
-    execute(cursor, "trim_log_lines", {"jobs": sorted(set(jobs)), "keep": keep})
-    by_job: dict[int, list[dict[str, object]]] = {}
-    for job, attempt, at, level, text in lines:
-        by_job.setdefault(job, []).append({"attempt": attempt, "at": at, "level": level, "line": text[:500]})
-    drafts = [
-        EventDraft(
-            kind=EventKind.JOB_LOG.value, topics=(f"job:{job}",), payload={"job": job, "lines": told[-50:]}
-        )
-        for job, told in by_job.items()
-    ]
-    append(cursor, drafts)
+def write_lines(
+    cursor: Cursor, lines: Sequence[Line], *, keep: int, unsent: Mapping[int, int] | None = None
+) -> None:
+    """Append the lines in order and keep the newest `keep` of each job; what goes is counted and told.
+
+    `unsent`: how many lines of each job their worker had to drop before they came here.
+    """
+    unsent = unsent or {}
+    newest, over_limit = _newest(lines, keep)
+    ids: list[int] = []
+    if newest:
+        jobs, attempts, ats, levels, texts = (list(column) for column in zip(*newest, strict=True))
+        params = {"jobs": jobs, "attempts": attempts, "ats": ats, "levels": levels, "lines": texts}
+        ids = sorted(row[0] for row in rows(cursor, "write_log_lines", params))
+        over_limit.update(dict(rows(cursor, "trim_log_lines", {"jobs": sorted(set(jobs)), "keep": keep})))
+    lost = _count_lost(cursor, over_limit, unsent)
+    by_job: dict[int, list[dict[str, object]]] = {job: [] for job in lost}
+    for number, (job, attempt, at, level, text) in zip(ids, newest, strict=True):
+        line = {"id": number, "attempt": attempt, "at": at, "level": level, "line": text[:_TOLD_LENGTH]}
+        by_job.setdefault(job, []).append(line)
+    append(cursor, [_lines_event(job, told, lost.get(job)) for job, told in by_job.items()])
+
+
+def _newest(lines: Sequence[Line], keep: int) -> tuple[list[Line], Counter[int]]:
+    """The newest `keep` lines of each job, in order, and how many older ones each had: not worth a row."""
+    number = Counter(line[0] for line in lines)
+    too_many = Counter({job: count - keep for job, count in number.items() if count > keep})
+    left, newest = Counter(too_many), []
+    for line in lines:
+        if left[line[0]] > 0:
+            left[line[0]] -= 1
+        else:
+            newest.append(line)
+    return newest, too_many
+
+
+def _count_lost(
+    cursor: Cursor, over_limit: Mapping[int, int], unsent: Mapping[int, int]
+) -> dict[int, dict[str, int]]:
+    """Keep the count of lines that are gone; the totals of the jobs that lost any just now."""
+    jobs = sorted({*over_limit, *unsent})
+    if not jobs:
+        return {}
+    params = {
+        "jobs": jobs,
+        "over_limits": [over_limit.get(job, 0) for job in jobs],
+        "unsents": [unsent.get(job, 0) for job in jobs],
+    }
+    return {row[0]: {"over_limit": row[1], "unsent": row[2]} for row in rows(cursor, "add_log_loss", params)}
+
+
+def _lines_event(job: int, lines: Sequence[dict[str, object]], lost: dict[str, int] | None) -> EventDraft:
+    told = lines[-_TOLD_LINES:]
+    payload: dict[str, object] = {"job": job, "lines": told, "skipped": len(lines) - len(told)}
+    if lost is not None:
+        payload["lost"] = lost
+    return EventDraft(kind=EventKind.JOB_LOG.value, topics=(f"job:{job}",), payload=payload)
 
 
 def write_progress(cursor: Cursor, words: Mapping[int, Word]) -> None:

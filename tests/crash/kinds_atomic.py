@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
@@ -48,7 +49,7 @@ def outside(ctx: JobContext, payload: dict[str, Any]) -> Any:
     """Its effect is a line in a file, which no transaction takes back."""
 
     def effect() -> int:
-        with open(payload["file"], "a", encoding="utf-8") as file:
+        with Path(payload["file"]).open("a", encoding="utf-8") as file:
             file.write(f"{ctx.attempt}\n")
         die_at("before the record", ctx, payload)
         return ctx.attempt

@@ -15,11 +15,11 @@ import pytest
 from django.db import connection
 
 import jobs
-from jobs import executor as executor_module
 from jobs import maintenance
 from jobs.database import open_connection
 from jobs.maintenance import Reporter
-from jobs.models import Job, LogLine
+from jobs.models import Job, LogLine, LogLoss
+from jobs.running.reports import REPORTS_AT_MOST
 from jobs.worker import Options, Worker
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench
@@ -148,10 +148,14 @@ def test_what_nobody_can_write_down_does_not_pile_up(bench: Bench, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(maintenance, "in_transaction", away)
         for _ in range(3):
-            for number in range(executor_module.REPORTS_AT_MOST // 2):
+            for number in range(REPORTS_AT_MOST // 2):
                 bench.executor._attempts.reports.append((1, 1, 0.0, "info", f"line {number}"))
             with pytest.raises(psycopg.OperationalError):
                 reporter.tick()
-    assert len(reporter._pending) == executor_module.REPORTS_AT_MOST
+    told, dropped = bench.executor.reports(), bench.executor.unsaid()
+    assert (len(told), dropped) == (REPORTS_AT_MOST, {1: REPORTS_AT_MOST // 2})
+    bench.executor.keep_reports(told, dropped)
     reporter.stop()
     assert LogLine.objects.count() == 1000
+    loss = LogLoss.objects.get()
+    assert (loss.over_limit, loss.unsent) == (REPORTS_AT_MOST - 1000, REPORTS_AT_MOST // 2)

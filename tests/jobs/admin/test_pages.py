@@ -12,7 +12,7 @@ from django.utils import timezone
 import jobs
 from jobs import display
 from jobs.admin import graph
-from jobs.models import Job, LogLine, Progress, Queue, Schedule, Slot, WorkerProcess
+from jobs.models import Effect, Job, LogLine, LogLoss, Progress, Queue, Schedule, Slot, WorkerProcess
 from tests.jobs.admin.world import KIND, World, schedule_fields, snapshot
 
 BAD = ("0", "-1", "x", "9" * 60, "1e3", "%00", "%EF%BC%91", "..", "a b", "1;", "<b>")
@@ -317,3 +317,21 @@ def test_a_worker_without_heartbeat_is_called_silent(world: World, as_operator: 
 )
 def test_lengths_of_time_are_spoken_in_two_units(seconds: float, text: str) -> None:
     assert display.spoken(seconds) == text
+
+
+def test_the_page_of_a_job_says_which_effects_it_had_and_what_of_its_log_is_gone(
+    world: World, as_operator: Client
+) -> None:
+    address = f"/admin/jobs/job/{world.available}/live/"
+    before = as_operator.get(address).content.decode()
+    assert "Recorded once per key" not in before
+    assert "data-log-loss hidden" in before
+    LogLoss.objects.create(job_id=world.available, over_limit=1234, unsent=0)
+    Effect.objects.create(
+        key="charge:<b>42", job_id=world.available, kind=KIND, attempt=1, result={"receipt": "<i>R-1</i>"}
+    )
+    page = as_operator.get(address).content.decode()
+    assert "charge:&lt;b&gt;42" in page
+    assert "&lt;i&gt;R-1&lt;/i&gt;" in page
+    assert "<strong>1234</strong> lines were dropped: a job keeps its newest 1000." in page
+    assert "data-log-unsent hidden" in page

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.db import connection
 from django.utils import timezone
 
-from jobs.models import Attempt, Job, LogLine, OperatorAction, Progress
+from jobs.models import Attempt, Effect, Job, LogLine, LogLoss, OperatorAction, Progress
 from jobs.states import State
 from tests.jobs.api.conftest import calling, person
 
@@ -278,3 +278,20 @@ def test_a_job_of_a_workflow_has_no_unique_key(operator: Any) -> None:
     assert refused["errors"] == [
         {"field": "jobs[0].unique_key", "reason": "a job of a workflow cannot have one"}
     ]
+
+
+def test_effects_and_lost_lines_of_a_job_are_told(operator: Any, submit: Submit) -> None:
+    job, other = submit(), submit()
+    assert operator.ask("GET", f"/jobs/{job}").json()["log_loss"] is None
+    assert operator.ask("GET", f"/jobs/{job}/effects").json()["results"] == []
+    LogLoss.objects.create(job_id=job, over_limit=12, unsent=3)
+    for key, scope in (("charge:42", 0), ("mail", job)):
+        Effect.objects.create(key=key, scope=scope, job_id=job, kind="k", attempt=2, result={"paid": True})
+    Effect.objects.create(key="else", job_id=other, kind="k", attempt=1)
+    assert operator.ask("GET", f"/jobs/{job}").json()["log_loss"] == {"over_limit": 12, "unsent": 3}
+    told = operator.ask("GET", f"/jobs/{job}/effects").json()["results"]
+    assert [(row["key"], row["scope"], row["attempt"], row["result"]) for row in told] == [
+        ("charge:42", "global", 2, {"paid": True}),
+        ("mail", "job", 2, {"paid": True}),
+    ]
+    assert operator.ask("GET", "/jobs/99999999/effects").status_code == 404

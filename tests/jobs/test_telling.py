@@ -1,0 +1,129 @@
+"""Log lines of running jobs: the newest are kept, and what goes is counted and told."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from django.db import connection
+
+from jobs.models import LogLine, LogLoss
+from jobs.running.reports import Reports
+from jobs.states import State
+from jobs.store.statements import execute
+from jobs.store.telling import Line, write_lines
+from tests.jobs import ground
+from tests.support import eventually
+
+
+def lines(job: int, *numbers: int) -> list[Line]:
+    return [(job, 1, 0.0, "info", f"line {number}") for number in numbers]
+
+
+def write(told: list[Line], *, keep: int = 10, unsent: dict[int, int] | None = None) -> None:
+    with connection.cursor() as cursor:
+        write_lines(cursor, told, keep=keep, unsent=unsent)
+
+
+def kept(job: int) -> list[str]:
+    return list(LogLine.objects.filter(job_id=job).order_by("pk").values_list("line", flat=True))
+
+
+def losses() -> dict[int, tuple[int, int]]:
+    return {row.pk: (row.over_limit, row.unsent) for row in LogLoss.objects.all()}
+
+
+@pytest.mark.django_db
+def test_a_job_that_keeps_all_of_its_lines_has_lost_none() -> None:
+    write(lines(1, *range(10)))
+    assert len(kept(1)) == 10
+    assert losses() == {}
+    ((_, topics, payload),) = ground.told("job.log")
+    assert topics == ["job:1"]
+    assert payload["skipped"] == 0
+    assert "lost" not in payload
+    shown = [(line["id"], line["line"]) for line in payload["lines"]]
+    assert shown == list(LogLine.objects.order_by("pk").values_list("pk", "line"))
+
+
+@pytest.mark.django_db
+def test_the_oldest_go_and_are_counted_whether_they_had_a_row_or_not() -> None:
+    """Job 1 loses lines of an earlier write, of this one, and both; job 2 beside it none."""
+    write(lines(1, *range(8)) + lines(2, 0))
+    write(lines(1, *range(8, 12)) + lines(2, 1))
+    assert kept(1) == [f"line {number}" for number in range(2, 12)]
+    assert losses() == {1: (2, 0)}
+    write(lines(1, *range(12, 37)), unsent={1: 3})
+    assert kept(1) == [f"line {number}" for number in range(27, 37)]
+    assert kept(2) == ["line 0", "line 1"]
+    assert losses() == {1: (27, 3)}
+    told = [payload for _, _, payload in ground.told("job.log") if payload["job"] == 1]
+    assert [payload.get("lost") for payload in told] == [
+        None,
+        {"over_limit": 2, "unsent": 0},
+        {"over_limit": 27, "unsent": 3},
+    ]
+
+
+@pytest.mark.django_db
+def test_lines_that_never_came_are_told_without_any() -> None:
+    write([], unsent={7: 5})
+    assert losses() == {7: (0, 5)}
+    ((_, _, payload),) = ground.told("job.log")
+    assert payload == {"job": 7, "lines": [], "skipped": 0, "lost": {"over_limit": 0, "unsent": 5}}
+
+
+@pytest.mark.django_db
+def test_an_event_shows_the_newest_and_says_how_many_more_there_are() -> None:
+    write(lines(1, *range(80)), keep=100)
+    ((_, _, payload),) = ground.told("job.log")
+    assert [len(payload["lines"]), payload["skipped"]] == [50, 30]
+    assert payload["lines"][-1]["line"] == "line 79"
+
+
+@pytest.mark.django_db
+def test_the_count_goes_with_its_job() -> None:
+    job = ground.in_state(State.COMPLETED)
+    write(lines(job, *range(12)))
+    assert job in losses()
+    with connection.cursor() as cursor:
+        assert execute(cursor, "delete_jobs", {"ids": [job]}) == 1
+    assert losses() == {}
+    assert kept(job) == []
+
+
+def test_the_buffer_keeps_the_newest_and_counts_lines_only() -> None:
+    kept_back = Reports(most=4)
+    for report in (*lines(1, 0, 1), (1, 1, 0.5, "half"), *lines(2, 0, 1, 2)):
+        kept_back.append(report)
+    assert kept_back.take_dropped() == {1: 2}
+    taken = kept_back.take()
+    assert [len(report) for report in taken] == [4, 5, 5, 5]
+    kept_back.append(lines(3, 0)[0])
+    kept_back.put_back(taken, Counter({1: 2}))
+    assert kept_back.take_dropped() == {1: 2}, "progress is not a line"
+    assert kept_back.take() == [*taken[1:], lines(3, 0)[0]]
+
+
+def test_nothing_is_lost_uncounted_between_threads() -> None:
+    kept_back = Reports(most=100)
+    dropped: Counter[int] = Counter()
+    came: list[object] = []
+
+    def talk(job: int) -> None:
+        for number in range(2_000):
+            kept_back.append(lines(job, number)[0])
+
+    threads = [threading.Thread(target=talk, args=(job,)) for job in range(4)]
+    for thread in threads:
+        thread.start()
+
+    def all_counted() -> bool:
+        came.extend(kept_back.take())
+        dropped.update(kept_back.take_dropped())
+        return len(came) + sum(dropped.values()) == 8_000
+
+    eventually(all_counted)
+    for thread in threads:
+        thread.join(10)
