@@ -84,8 +84,8 @@ class JobDetailShape(JobShape):
 
     class Meta(JobShape.Meta):
         fields = [
-            *JobShape.Meta.fields, "payload", "result", "options", "progress", "log_loss", "error", "reason", "unique_key",
-            "parents", "children",
+            *JobShape.Meta.fields, "payload", "result", "options", "progress", "log_loss", "error", "reason",
+            "unique_key", "parents", "children",
         ]  # fmt: skip
 
     @extend_schema_field(ProgressShape(allow_null=True))
