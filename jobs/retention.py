@@ -63,14 +63,14 @@ class Janitor(Loop):
             self._after = after or 0
             if after is None:
                 break
-        for delete in (delete_free_keys, delete_expired):
+        old_effects = partial(effects.forget_old, keep=self._keep_effects)
+        for delete in (delete_free_keys, delete_expired, old_effects):
             for _ in range(STRETCHES):
                 if in_transaction(connection, partial(delete, limit=STRETCH)) < STRETCH:
                     break
         with connection.cursor() as cursor:
             execute(cursor, "delete_old_workers", {"keep": self._keep})
             execute(cursor, "delete_old_slots", {"keep": self._keep})
-            effects.forget_old(cursor, keep=self._keep_effects, limit=STRETCHES * STRETCH)
         try:
             prune_expired()
         finally:
