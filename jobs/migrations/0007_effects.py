@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0005_deadletter_groups'),
+        ('jobs', '0006_limits'),
     ]
 
     operations = [
