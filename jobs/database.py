@@ -58,10 +58,14 @@ def open_connection(name: str) -> psycopg.Connection[Any]:
 
 
 class PreparingCursor(psycopg.Cursor[Any]):
-    """Prepares every statement it runs: for the few large ones of submission, which cost more to plan than to run."""
+    """Prepares every statement it runs: for the few large ones of submission, which cost more to plan than to run.
+
+    Errors are Django's, as those of its own cursors are: callers catch these, and Django drops a broken connection.
+    """
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        return super().execute(query, params, prepare=True, **options)
+        with connections["default"].wrap_database_errors:
+            return super().execute(query, params, prepare=True, **options)
 
 
 def django_cursor() -> Any:

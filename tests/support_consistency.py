@@ -67,6 +67,10 @@ UNION ALL
 SELECT j.id, 'is ' || j.state || ' with finished_at ' || coalesce(j.finished_at::text, 'unset') FROM job j
 WHERE (j.state IN ('completed', 'dead', 'cancelled', 'discarded', 'skipped')) <> (j.finished_at IS NOT NULL)
 UNION ALL
+SELECT k.job_id, 'holds the unique key ' || k.key || ', and there is neither this job nor a record of it'
+FROM jobs_uniquekey k LEFT JOIN job j ON j.id = k.job_id
+WHERE j.id IS NULL AND k.state = ''
+UNION ALL
 SELECT a.job_id, 'has attempt ' || a.number || ' in its history, but is at ' || j.attempt
 FROM jobs_attempt a JOIN job j ON j.id = a.job_id
 WHERE a.number > j.attempt + CASE WHEN a.outcome = 'snoozed' THEN 1 ELSE 0 END
