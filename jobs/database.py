@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from django.db import connections
 from psycopg import errors
+from psycopg.pq import TransactionStatus
 
 from jobs import conf
 from notifications.pg import connect
@@ -81,13 +82,17 @@ def django_cursor() -> Any:
 
 
 def in_transaction(
-    connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result]
+    connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result], *, piped: bool = False
 ) -> Result:
-    """Run `work` in one transaction; again from the start after a deadlock. Other errors go to the caller."""
+    """Run `work` in one transaction; again from the start after a deadlock. Other errors go to the caller.
+
+    `piped`: BEGIN, COMMIT and statements that return nothing travel with the others instead of each on its own. Row
+    counts are not known then.
+    """
+    run = _piped if piped and psycopg.Pipeline.is_supported() else _plain
     for attempt in range(1, _TRIES + 1):
         try:
-            with connection.transaction(), connection.cursor() as cursor:
-                return work(cursor)
+            return run(connection, work)
         except RETRIED as error:
             if attempt == _TRIES:
                 raise
@@ -96,3 +101,22 @@ def in_transaction(
             # To the driver it is an internal error; to everybody here it is a connection that was lost.
             raise psycopg.OperationalError(str(error)) from error
     raise AssertionError("unreachable")
+
+
+def _plain(connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result]) -> Result:
+    with connection.transaction(), connection.cursor() as cursor:
+        return work(cursor)
+
+
+def _piped(connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result]) -> Result:
+    """After an error the server passes over the rest up to the end of the pipeline, the COMMIT too."""
+    try:
+        with connection.pipeline(), connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            result = work(cursor)
+            cursor.execute("COMMIT")
+    except BaseException:
+        if not connection.closed and connection.info.transaction_status is not TransactionStatus.IDLE:
+            connection.execute("ROLLBACK")
+        raise
+    return result

@@ -92,7 +92,7 @@ class Recorder:
             )
 
         try:
-            recorded, claimed = in_transaction(self._database(), work)
+            recorded, claimed = in_transaction(self._database(), work, piped=True)
         except psycopg.OperationalError:
             self._uncertain = True
             raise

@@ -15,6 +15,7 @@ from notifications.log import append_encoded
 __all__ = ["insert_job", "insert_jobs", "insert_workflow"]
 
 EVENTS_PER_ROW = 500
+_STATE = {state.value: state for state in State}
 
 
 def insert_job(cursor: Cursor, job: NewJob, *, user_id: int | None = None) -> int | None:
@@ -62,7 +63,7 @@ def insert_jobs(
         "user": user_id,
         "now": now,
     }
-    placed = [(row[0], State(row[1])) for row in rows(cursor, "insert_jobs", params)]
+    placed = [(row[0], _STATE[row[1]]) for row in rows(cursor, "insert_jobs", params)]
     _tell(cursor, jobs, placed, workflow_id)
     return placed
 

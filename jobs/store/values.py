@@ -13,9 +13,9 @@ from jobs.unique import Unique
 __all__ = ["Claimed", "ClaimedJob", "Error", "Moved", "NewJob", "Recorded", "Transition", "merge"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewJob:
-    """A validated job to insert. `payload`, `options`: JSON text. `pending`: number of parents."""
+    """A validated job to insert (not frozen, as a bulk makes many). `payload`, `options`: JSON text. `pending`: number of parents."""
 
     kind: str
     queue: str

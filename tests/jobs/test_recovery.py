@@ -359,7 +359,7 @@ def break_once(
     real = vars(recording)["in_transaction"]
     broken: list[bool] = []
 
-    def breaking(own: psycopg.Connection[Any], work: Callable[[Any], Any]) -> Any:
+    def breaking(own: psycopg.Connection[Any], work: Callable[[Any], Any], **how: bool) -> Any:
         def then(cursor: Any) -> Any:
             result = work(cursor)
             if not broken and not after_commit and when(result):
@@ -367,7 +367,7 @@ def break_once(
                 kill(own)
             return result
 
-        result = real(own, then)
+        result = real(own, then, **how)
         if not broken and after_commit and when(result):
             broken.append(True)
             kill(own)

@@ -1,0 +1,94 @@
+"""One transaction, piped or not: all of it or nothing, again after a deadlock, and a connection that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+
+from jobs.database import in_transaction, open_connection
+from jobs.models import Queue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+both = pytest.mark.parametrize("piped", [True, False], ids=["piped", "plain"])
+
+
+@pytest.fixture
+def own(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
+    with open_connection("test database") as connection:
+        yield connection
+
+
+def add(cursor: Any, name: str) -> None:
+    cursor.execute("INSERT INTO jobs_queue (name, description) VALUES (%(name)s, '')", {"name": name})
+
+
+def queues() -> list[str]:
+    return sorted(Queue.objects.values_list("name", flat=True))
+
+
+@both
+def test_what_succeeds_is_committed_and_its_result_comes_back(
+    own: psycopg.Connection[Any], piped: bool
+) -> None:
+    def work(cursor: Any) -> list[Any]:
+        add(cursor, "a")
+        cursor.execute("SELECT name FROM jobs_queue")
+        found = cursor.fetchall()
+        add(cursor, "b")
+        return list(found)
+
+    assert in_transaction(own, work, piped=piped) == [("a",)]
+    assert queues() == ["a", "b"]
+    assert own.info.transaction_status is TransactionStatus.IDLE
+
+
+@both
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_an_error_anywhere_leaves_nothing_behind(
+    own: psycopg.Connection[Any], piped: bool, place: str
+) -> None:
+    """Also in a statement whose answer nobody reads before the commit is sent."""
+
+    def work(cursor: Any) -> None:
+        if place == "first":
+            add(cursor, "x" * 101)
+        add(cursor, "a")
+        if place == "last":
+            add(cursor, "x" * 101)
+
+    with pytest.raises(psycopg.errors.StringDataRightTruncation):
+        in_transaction(own, work, piped=piped)
+    assert queues() == []
+    in_transaction(own, lambda cursor: add(cursor, "afterwards"), piped=piped)
+    assert queues() == ["afterwards"]
+
+
+@both
+def test_an_error_of_the_callers_own_leaves_nothing_behind(own: psycopg.Connection[Any], piped: bool) -> None:
+    def work(cursor: Any) -> None:
+        add(cursor, "a")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        in_transaction(own, work, piped=piped)
+    assert queues() == []
+    assert own.info.transaction_status is TransactionStatus.IDLE
+
+
+@both
+def test_a_deadlock_is_run_again_from_the_start(own: psycopg.Connection[Any], piped: bool) -> None:
+    tries: list[int] = []
+
+    def work(cursor: Any) -> None:
+        tries.append(len(tries))
+        add(cursor, f"try {len(tries)}")
+        if len(tries) < 3:
+            cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'a cycle' USING ERRCODE = '40P01'; END $$")
+
+    in_transaction(own, work, piped=piped)
+    assert queues() == ["try 3"]
