@@ -7,10 +7,11 @@ WITH job AS (
     SELECT %(kind)s, q.name, 'available', %(priority)s::smallint, 0, %(max_attempts)s::smallint, %(payload)s::jsonb,
            %(options)s::jsonb, clock.now, clock.now, clock.now, '', %(user)s::bigint
     FROM (SELECT clock_timestamp() AS now) clock, jobs_queue q WHERE q.name = %(queue)s
-    RETURNING id, queue, kind, priority, ready_at
+    RETURNING id, queue, kind, priority, options, ready_at
 ), ready AS (
-    INSERT INTO jobs_ready (job_id, queue, kind, rank)
-    SELECT job.id, job.queue, job.kind, jobs_rank(job.ready_at, job.priority, q.ageing_seconds)
+    INSERT INTO jobs_ready (job_id, queue, kind, rank, key)
+    SELECT job.id, job.queue, job.kind, jobs_rank(job.ready_at, job.priority, q.ageing_seconds),
+           CASE WHEN num_nonnulls(q.key_max_running, q.key_rate) > 0 THEN job.options ->> 'concurrency_key' END
     FROM job JOIN jobs_queue q ON q.name = job.queue
 )
 SELECT job.id, notifications_append(

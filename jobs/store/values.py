@@ -15,7 +15,10 @@ __all__ = ["Claimed", "ClaimedJob", "Error", "Moved", "NewJob", "Recorded", "Tra
 
 @dataclass(slots=True, kw_only=True)
 class NewJob:
-    """A validated job to insert (not frozen, as a bulk makes many). `payload`, `options`: JSON text. `pending`: number of parents."""
+    """A validated job to insert. `payload`, `options`: JSON text. `pending`: number of parents.
+
+    Not frozen, because a bulk makes many.
+    """
 
     kind: str
     queue: str

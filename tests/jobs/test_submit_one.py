@@ -45,7 +45,7 @@ def traces(job_id: int) -> dict[str, Any]:
     same = job.ready_at == job.scheduled_at == job.created_at
     return {
         "job": fields,
-        "ready": (ready.queue, ready.kind, lead // 10),
+        "ready": (ready.queue, ready.kind, ready.key, lead // 10),
         "event": mine,
         "same": same,
         "topics": sorted(topic.replace(str(job_id), "ID") for topic in told.topics),
@@ -59,6 +59,15 @@ def test_one_leaves_what_one_of_many_leaves() -> None:
     assert alone.state is of_many.state is State.AVAILABLE
     assert traces(first.id) == traces(alone.id) == traces(of_many.id)
     assert_consistent(connection.cursor())
+
+
+@pytest.mark.parametrize("limits", [{}, {"key_max_running": 2}], ids=["without", "limited"])
+def test_a_concurrency_key_stands_where_the_queue_limits_keys(limits: dict[str, int]) -> None:
+    Queue.objects.create(name="line:1", **limits)
+    alone = jobs.submit(**SPEC, concurrency_key="tenant 7")
+    (of_many,) = jobs.submit_many([JobSpec(**SPEC, concurrency_key="tenant 7")])
+    assert traces(alone.id) == traces(of_many.id)
+    assert Ready.objects.get(pk=alone.id).key == ("tenant 7" if limits else None)
 
 
 def test_it_goes_with_the_callers_transaction() -> None:
