@@ -24,7 +24,7 @@ SPEC: dict[str, Any] = {
     "kind": "test.echo",
     "payload": {"text": 'quotes " and \\ and {}'},
     "priority": 7,
-    "queue": "line:1",
+    "queue": "line:x",
     "timeout": 2.5,
     "max_attempts": 3,
 }
@@ -63,7 +63,7 @@ def test_one_leaves_what_one_of_many_leaves() -> None:
 
 @pytest.mark.parametrize("limits", [{}, {"key_max_running": 2}], ids=["without", "limited"])
 def test_a_concurrency_key_stands_where_the_queue_limits_keys(limits: dict[str, int]) -> None:
-    Queue.objects.create(name="line:1", **limits)
+    Queue.objects.create(name="line:x", **limits)
     alone = jobs.submit(**SPEC, concurrency_key="tenant 7")
     (of_many,) = jobs.submit_many([JobSpec(**SPEC, concurrency_key="tenant 7")])
     assert traces(alone.id) == traces(of_many.id)
