@@ -1,0 +1,108 @@
+"""Every write statement that reaches the database through the proxy can be made to fail, one at a time.
+
+`before`: the backend ends in place of the statement. `after commit`: the transaction that the statement belongs to
+commits, and the answer never arrives. Nothing of the product is replaced: the driver sees what it sees when a server
+or a network fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.support_proxy import Proxy
+
+__all__ = ["MODES", "Fault", "Faults", "label_of", "write_statements"]
+
+ROOT = Path(__file__).resolve().parents[2]
+MODES = ("before", "after commit")
+_WRITES = re.compile(r"\b(INSERT INTO|(?<!FOR )(?<!DO )UPDATE|DELETE FROM)\s+\"?(\w+)")
+_END = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+def _without_comments(sql: str) -> str:
+    return re.sub(r"--.*", "", sql)
+
+
+def _files() -> dict[str, str]:
+    """Name of each SQL file by its text."""
+    folders = (ROOT / "jobs" / "sql", ROOT / "notifications" / "sql")
+    return {path.read_text("utf-8"): path.stem for folder in folders for path in sorted(folder.glob("*.sql"))}
+
+
+_NAMES = _files()
+
+
+def write_statements() -> set[str]:
+    """Names of all files in jobs/sql that change a row."""
+    found = {
+        path.stem
+        for path in (ROOT / "jobs" / "sql").glob("*.sql")
+        if _WRITES.search(_without_comments(path.read_text("utf-8")))
+    }
+    assert len(found) > 30, "the look for write statements finds them no more"
+    return found
+
+
+def label_of(query: Any) -> str | None:
+    """The file's name, or verb and table of a statement of Django's; None for what changes no row."""
+    if not isinstance(query, str):
+        return None
+    found = _WRITES.search(_without_comments(query))
+    return None if found is None else _NAMES.get(query, f"{found[1]} {found[2]}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """At the `occurrence`-th run (from 0) of the statement `label`."""
+
+    label: str
+    occurrence: int
+    mode: str
+
+
+class Faults:
+    """Counts the writes of each name, and lets one of them fail."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._real = psycopg.Cursor.execute
+        self.seen: Counter[str] = Counter()
+        self.fault: Fault | None = None
+        self.fired = False
+
+    @contextmanager
+    def watching(self, fault: Fault | None = None) -> Iterator[None]:
+        self.seen.clear()
+        self.fault, self.fired = fault, False
+        faults = self
+
+        def execute(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
+            return faults.run(cursor, query, params, **options)
+
+        psycopg.Cursor.execute = execute  # type: ignore[assignment,method-assign]
+        try:
+            yield
+        finally:
+            psycopg.Cursor.execute = self._real  # type: ignore[method-assign]
+
+    def run(self, cursor: Any, query: Any, params: Any, **options: Any) -> Any:
+        label = label_of(query) if cursor.connection.info.host == self._proxy.host else None
+        if label is None:
+            return self._real(cursor, query, params, **options)
+        number, fault = self.seen[label], self.fault
+        self.seen[label] += 1
+        if fault is None or self.fired or (label, number) != (fault.label, fault.occurrence):
+            return self._real(cursor, query, params, **options)
+        self.fired = True
+        if fault.mode == "before":
+            return self._real(cursor, _END)
+        self._proxy.cut_after_commit(cursor.connection.info.backend_pid)
+        return self._real(cursor, query, params, **options)

@@ -1,0 +1,439 @@
+"""Short stories that between them run every statement that writes; each is told again with one of its writes failing.
+
+`act` is repeated after a lost connection, as whoever calls it does: the worker's loops, an operator, a client. What
+`facts` asserts holds in the end, whichever write failed and however. A statement that no story runs makes
+`test_write_faults.py` fail: add it to the story it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from django.db import transaction
+
+import jobs
+from jobs import JobSpec, conf, control, steering
+from jobs.control import Actor
+from jobs.database import in_transaction, open_connection
+from jobs.errors import ActionRefused, NotFound
+from jobs.loop import DATABASE_AWAY, Loop
+from jobs.maintenance import Reporter, Rescuer
+from jobs.models import (Attempt, Claim, DeadLetter, Job, LogLine, OperatorAction, Queue, Schedule, Slot,
+WorkerProcess, Workflow)
+from jobs.retention import Janitor
+from jobs.states import State
+from jobs.store import workers
+from notifications.models import Event
+from tests.jobs import kinds
+from tests.jobs.conftest import Bench
+from tests.jobs.ground import end, in_state, make_worker, take
+
+__all__ = ["STORIES", "Story"]
+
+BOSS = Actor(name="boss")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """`begin` makes the ground; `act` is done until it went through; `facts` are true then; `end` tidies up.
+
+    `whole`: `act` is one transaction, so it has happened entirely or not at all at every moment.
+    """
+
+    name: str
+    begin: Callable[[], Any]
+    act: Callable[[Any], None]
+    facts: Callable[[Any], None]
+    end: Callable[[Any], None] = lambda _: None
+    whole: bool = False
+
+
+def states_of(*ids: int) -> list[str]:
+    found = dict(Job.objects.filter(pk__in=ids).values_list("pk", "state"))
+    return [found[one] for one in ids]
+
+
+def told(kind: str, job_id: int) -> int:
+    """How often the log says so of the job."""
+    items = [item for row in Event.objects.all() for item in row.items]
+    return sum(1 for item in items if item[0] == kind and item[2].get("job") == job_id)
+
+
+def actions(name: str, target: object) -> int:
+    return OperatorAction.objects.filter(action=name, target_id=str(target)).count()
+
+
+# -- clients -----------------------------------------------------------------------------------------------------------
+
+
+def submit_all(tries: list[int]) -> None:
+    """A client without an idempotency key: a doubtful submission is sent again."""
+    tries.append(1)
+    specs = [JobSpec(kind="test.echo", key="a"), JobSpec(kind="test.echo", key="b", parents=["a"])]
+    steering.submit_workflow(BOSS, f"story {id(tries)}", specs)
+
+
+def submitted(tries: list[int]) -> None:
+    flows = Workflow.objects.filter(name=f"story {id(tries)}")
+    assert 1 <= flows.count() <= len(tries)
+    assert all(one.jobs.count() == 2 for one in flows)
+
+
+# -- a worker ----------------------------------------------------------------------------------------------------------
+
+
+def a_worker_with_work() -> Any:
+    kinds.GATE.clear()
+    bench = Bench()
+    ways = ("retry", "snooze", "discard", "cancel", "permanent")
+    specs = [JobSpec(kind="test.answer", payload={"how": how}) for how in ways]
+    ids = [one.id for one in jobs.submit_many([*specs, JobSpec(kind="test.echo")])]
+    pair = [JobSpec(kind="test.echo", key="a"), JobSpec(kind="test.echo", key="b", parents=["a"])]
+    later = datetime.now(UTC) + timedelta(seconds=3600)
+    waits = JobSpec(kind="test.echo", key="c", parents=["a"], scheduled_at=later)
+    workflow, placed = jobs.submit_workflow("story", [*pair, waits])
+    due = jobs.submit("test.echo", scheduled_at=datetime.now(UTC) + timedelta(milliseconds=1)).id
+    fields = {"kind": "test.echo", "cron": "* * * * *", "queue": "test"}
+    schedule = steering.create_schedule(BOSS, name=f"story {workflow}", **fields)
+    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=datetime.now(UTC) - timedelta(seconds=1))
+    return SimpleNamespace(
+        bench=bench, ids=ids, pair=[one.id for one in placed], due=due, workflow=workflow, schedule=schedule
+    )
+
+
+def work(ground: Any) -> None:
+    """Rounds, until all has ended that ends today."""
+
+    def finished() -> bool:
+        try:
+            ground.bench.round()
+        except DATABASE_AWAY:
+            ground.bench.scheduler.close()
+            raise
+        wanted = ["retryable", "scheduled", "discarded", "cancelled", "dead", "completed"]
+        slots = Job.objects.filter(pk__in=Slot.objects.filter(schedule=ground.schedule).values("job_id"))
+        return (
+            states_of(*ground.ids) == wanted
+            and states_of(*ground.pair, ground.due) == ["completed", "completed", "scheduled", "completed"]
+            and [one.state for one in slots] == ["completed"]
+            and ground.bench.scheduler.held() == 0
+        )
+
+    jobs_done = False
+    while not jobs_done:
+        jobs_done = finished()
+
+
+def worked(ground: Any) -> None:
+    *_, dead, done = ground.ids
+    for job_id in (done, *ground.pair[:2], ground.due):
+        assert told("job.completed", job_id) == 1
+    assert DeadLetter.objects.filter(pk=dead).count() == 1
+    outcomes = list(Attempt.objects.filter(job_id__in=ground.ids).order_by("job_id"))
+    assert [one.outcome for one in outcomes] == ["failed", "snoozed", "discarded", "cancelled", "failed"]
+    assert Slot.objects.filter(schedule=ground.schedule).count() == 1
+    assert Job.objects.get(pk=done).attempt == 1
+    assert not ground.bench.scheduler.stats["lost"]
+
+
+def worker_goes(ground: Any) -> None:
+    ground.bench.close()
+    ground.schedule.delete()
+
+
+def a_life() -> Any:
+    return SimpleNamespace(ids=[], name=f"life {datetime.now(UTC).timestamp()}")
+
+
+def live(ground: Any) -> None:
+    with open_connection("story") as own:
+        if not ground.ids:
+            options = {"hostname": "test", "pid": 1, "queues": [], "kinds": [], "concurrency": 1}
+            register = partial(workers.register, name=ground.name, **options)
+            ground.ids.append(in_transaction(own, register))
+        with own.cursor() as cursor:
+            workers.heartbeat(cursor, ground.ids[0], draining=True, stats={})
+        in_transaction(own, partial(workers.stop, worker_id=ground.ids[0], stats={}))
+
+
+def lived(ground: Any) -> None:
+    assert WorkerProcess.objects.get(pk=ground.ids[0]).state == "stopped"
+    # One whose registration was in doubt stands there without a beat, and is declared lost after a lease.
+    assert WorkerProcess.objects.filter(name=ground.name).count() <= 2
+
+
+# -- the loops beside it -----------------------------------------------------------------------------------------------
+
+
+def round_of(loop: Loop) -> None:
+    """One tick; a lost connection is what the loop makes of it."""
+    try:
+        loop.tick()
+    except DATABASE_AWAY as error:
+        loop._lost(error)
+        raise
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_worker_that_died() -> Any:
+    worker = make_worker()
+    pair = [JobSpec(kind="test.echo", key="a", max_attempts=1), JobSpec(kind="test.echo", key="b")]
+    _, (last, again) = jobs.submit_workflow("story", pair)
+    asked = jobs.submit("test.echo").id
+    take(worker, last.id, again.id, asked)
+    control.cancel(BOSS, [asked])
+    old = datetime.now(UTC) - timedelta(hours=1)
+    WorkerProcess.objects.filter(pk=worker).update(heartbeat_at=old)
+    clock = Clock()
+    rescuer = Rescuer(on_death=lambda *_: None, clock=clock)
+    return SimpleNamespace(
+        worker=worker, ids=(last.id, again.id, asked), rescuer=rescuer, clock=clock, pair=(last.id, again.id)
+    )
+
+
+def rescue(ground: Any) -> None:
+    while states_of(*ground.ids) != ["dead", "available", "cancelled"]:
+        round_of(ground.rescuer)
+        ground.clock.now += conf.get().LEASE_SECONDS / 3
+
+
+def rescued(ground: Any) -> None:
+    assert WorkerProcess.objects.get(pk=ground.worker).state == "lost"
+    for job_id, kind in zip(ground.ids, ("job.dead", "job.rescued", "job.cancelled"), strict=True):
+        assert told(kind, job_id) == 1
+        assert Attempt.objects.filter(job_id=job_id, outcome="lost").count() == 1
+
+
+def a_talker() -> Any:
+    kinds.GATE.clear()
+    bench = Bench()
+    job_id = jobs.submit("test.talk", {"lines": 3}).id
+    bench.until(job_id, "completed")
+    return SimpleNamespace(
+        bench=bench, job=job_id, reporter=Reporter(executor=bench.executor, on_death=lambda *_: None)
+    )
+
+
+def report(ground: Any) -> None:
+    round_of(ground.reporter)
+
+
+def reported(ground: Any) -> None:
+    lines = list(LogLine.objects.filter(job_id=ground.job).order_by("id").values_list("line", flat=True))
+    said = [f"line {number}\N{REPLACEMENT CHARACTER}" for number in range(3)]
+    # In doubt they are written again: a line twice is worth more than a line missing.
+    assert lines in (said, said + said)
+    assert Job.objects.get(pk=ground.job).progress.fraction == 0.75
+
+
+def what_is_old() -> Any:
+    with transaction.atomic():
+        ended = [in_state(state) for state in (State.COMPLETED, State.SKIPPED, State.DISCARDED)]
+    _, (one,) = jobs.submit_workflow("story", [JobSpec(kind="test.echo", key="a")])
+    worker = make_worker()
+    end(worker, take(worker, one.id), State.COMPLETED)
+    Claim.objects.filter(worker_id=worker).delete()
+    schedule = steering.create_schedule(BOSS, name=f"old {worker}", kind="test.echo", cron="0 0 1 1 *")
+    slot = Slot.objects.create(schedule=schedule, at=datetime(2001, 1, 1, tzinfo=UTC), job_id=1)
+    old = datetime.now(UTC) - timedelta(seconds=2 * conf.get().RETENTION_SECONDS)
+    Job.objects.filter(finished_at__isnull=False).update(created_at=old, finished_at=old)
+    Workflow.objects.update(finished_at=old)
+    Slot.objects.filter(pk=slot.pk).update(created_at=old)
+    WorkerProcess.objects.filter(pk=worker).update(state="stopped", stopped_at=old)
+    return SimpleNamespace(
+        ids=[*ended, one.id], worker=worker, janitor=Janitor(on_death=lambda *_: None), schedule=schedule
+    )
+
+
+def sweep(ground: Any) -> None:
+    round_of(ground.janitor)
+
+
+def swept(ground: Any) -> None:
+    assert not Job.objects.filter(pk__in=ground.ids).exists()
+    assert not WorkerProcess.objects.filter(pk=ground.worker).exists()
+    assert not Slot.objects.filter(schedule=ground.schedule).exists()
+
+
+# -- operators ---------------------------------------------------------------------------------------------------------
+
+
+def again(action: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """An operator who does not know whether it happened does it again, and may be told that it has."""
+    try:
+        action(BOSS, *args, **options)
+    except (ActionRefused, NotFound):
+        return
+
+
+def acting(
+    name: str,
+    begin: Callable[[], Any],
+    act: Callable[[Any], None],
+    facts: Callable[[Any], bool],
+    *,
+    recorded: str,
+) -> Story:
+    """An operator's action: one transaction, recorded once however often it is sent."""
+
+    def check(ground: Any) -> None:
+        assert facts(ground)
+        assert actions(recorded, ground) == 1
+
+    return Story(name=name, begin=begin, act=act, facts=check, whole=True)
+
+
+def one(state: State) -> Callable[[], int]:
+    return lambda: in_state(state)
+
+
+def is_(state: str) -> Callable[[int], bool]:
+    return lambda job_id: states_of(job_id) == [state]
+
+
+def a_flow() -> int:
+    return jobs.submit_workflow(
+        "story",
+        [
+            JobSpec(kind="test.echo", key="a"),
+            JobSpec(kind="test.echo", key="b"),
+            JobSpec(kind="test.echo", key="c", parents=["a"]),
+        ],
+    )[0]
+
+
+def a_queue() -> str:
+    name = f"story-{datetime.now(UTC).timestamp()}"
+    jobs.submit("test.echo", queue=name)
+    return name
+
+
+def a_schedule() -> int:
+    name = f"story {datetime.now(UTC).timestamp()}"
+    return steering.create_schedule(BOSS, name=name, kind="test.echo", cron="0 0 1 1 *").pk
+
+
+def paused(name: str) -> bool:
+    return Queue.objects.get(pk=name).paused_at is not None
+
+
+def at_rest(workflow: int) -> bool:
+    return set(Job.objects.filter(workflow_id=workflow).values_list("state", flat=True)) == {"cancelled"}
+
+
+OPERATORS = [
+    acting(
+        "cancel what waits",
+        one(State.AVAILABLE),
+        lambda job: again(control.cancel, [job]),
+        is_("cancelled"),
+        recorded="cancel",
+    ),
+    acting(
+        "replay",
+        one(State.DEAD),
+        lambda job: again(control.replay, [job], reason="mended"),
+        is_("available"),
+        recorded="replay",
+    ),
+    acting(
+        "discard",
+        one(State.DEAD),
+        lambda job: again(control.discard, [job], reason="pointless"),
+        is_("discarded"),
+        recorded="discard",
+    ),
+    acting(
+        "run now",
+        one(State.SCHEDULED),
+        lambda job: again(control.run_now, [job]),
+        is_("available"),
+        recorded="run now",
+    ),
+    acting(
+        "cancel a workflow",
+        a_flow,
+        lambda flow: again(control.cancel_workflow, flow),
+        at_rest,
+        recorded="cancel",
+    ),
+    acting("pause", a_queue, lambda name: again(steering.pause_queue, name), paused, recorded="pause"),
+    acting(
+        "delete a schedule",
+        a_schedule,
+        lambda schedule: again(steering.delete_schedule, schedule),
+        lambda schedule: not Schedule.objects.filter(pk=schedule).exists(),
+        recorded="delete",
+    ),
+]
+
+
+def request_cancel(job_id: int) -> None:
+    control.cancel(BOSS, [job_id])
+
+
+def requested(job_id: int) -> None:
+    assert states_of(job_id) == ["running"]
+    assert hasattr(Job.objects.get(pk=job_id), "cancel_request")
+
+
+def reprioritise(job_id: int) -> None:
+    control.set_priority(BOSS, [job_id], 50)
+
+
+def reprioritised(job_id: int) -> None:
+    assert Job.objects.get(pk=job_id).priority == 50
+
+
+def age_faster(name: str) -> None:
+    steering.change_queue(BOSS, name, description="", ageing_seconds=5.0)
+
+
+def ages_faster(name: str) -> None:
+    assert Queue.objects.get(pk=name).ageing_seconds == 5.0
+
+
+STORIES = [
+    Story(name="submit a workflow", begin=list, act=submit_all, facts=submitted, whole=True),
+    Story(name="a worker's rounds", begin=a_worker_with_work, act=work, facts=worked, end=worker_goes),
+    Story(name="a worker's life", begin=a_life, act=live, facts=lived),
+    Story(
+        name="a rescue",
+        begin=a_worker_that_died,
+        act=rescue,
+        facts=rescued,
+        end=lambda ground: ground.rescuer.stop(),
+    ),
+    Story(
+        name="reports",
+        begin=a_talker,
+        act=report,
+        facts=reported,
+        end=lambda ground: (ground.reporter.stop(), ground.bench.close()),  # type: ignore[arg-type,return-value]
+    ),
+    Story(
+        name="retention",
+        begin=what_is_old,
+        act=sweep,
+        facts=swept,
+        end=lambda ground: ground.janitor.stop(),
+    ),
+    Story(name="ask to stop", begin=one(State.RUNNING), act=request_cancel, facts=requested, whole=True),
+    Story(
+        name="change priority", begin=one(State.AVAILABLE), act=reprioritise, facts=reprioritised, whole=True
+    ),
+    Story(name="change ageing", begin=a_queue, act=age_faster, facts=ages_faster, whole=True),
+    *OPERATORS,
+]
