@@ -26,6 +26,7 @@ from notifications.doorbell import ring
 
 __all__ = ["Heartbeat", "Reporter", "Rescuer"]
 
+SHARE_OF_A_GAP = 0.5
 Died = Callable[[str, BaseException], None]
 
 
@@ -69,6 +70,7 @@ class Rescuer(Loop):
         super().__init__(name="rescue", interval=conf.get().HEARTBEAT_SECONDS, on_death=on_death)
         self._lease = conf.get().LEASE_SECONDS
         self._clock = clock
+        self._looked = float("-inf")
         self._seen: dict[int, tuple[int, float]] = {}
 
     def connected_anew(self) -> None:
@@ -92,15 +94,22 @@ class Rescuer(Loop):
         return rescued
 
     def _still(self, beats: dict[int, int]) -> list[int]:
-        """Workers whose beat has not moved for a lease while this loop was watching."""
+        """Workers whose beat has not moved for a lease while this loop was watching.
+
+        If much time lies between two looks, this loop was held up, by a machine that stood still or a database that
+        did not answer, and so may have been everybody's heartbeat: such a gap counts for half a lease at most.
+        """
         now = self._clock()
+        watched = min(now - self._looked, SHARE_OF_A_GAP * self._lease)
+        self._looked = now
+        before = self._seen
         self._seen = {
-            worker: self._seen[worker]
-            if worker in self._seen and self._seen[worker][0] == beat
-            else (beat, now)
+            worker: (beat, before[worker][1] + watched)
+            if worker in before and before[worker][0] == beat
+            else (beat, 0.0)
             for worker, beat in beats.items()
         }
-        return [worker for worker, (_, since) in self._seen.items() if now - since >= self._lease]
+        return [worker for worker, (_, still) in self._seen.items() if still >= self._lease]
 
 
 def _answer_stale_requests(cursor: Any) -> int:

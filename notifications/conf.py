@@ -33,6 +33,9 @@ class EventSettings(BaseModel):
         default=2, gt=0, le=4, description="Between two looks at who may still listen."
     )
     POLL_SECONDS: float = Field(default=1, gt=0, le=1, description="When no doorbell rings.")
+    DATABASE_SECONDS: float = Field(
+        default=8, ge=0.2, le=60, description="A database that is silent for so long counts as away."
+    )
     MAX_TOPICS: int = Field(default=50, ge=1, le=50, description="Of one connection.")
     MAX_CONNECTIONS_PER_USER: int = Field(default=200, ge=1, description="In one process.")
     REPLAY_ROWS: int = Field(

@@ -47,7 +47,7 @@ def answer(ctx: JobContext, payload: dict[str, Any]) -> Any:
         case "raise":
             raise Retry(after=7, reason="raised")
         case "snooze":
-            return Snooze(9)
+            return Snooze(payload.get("seconds", 9))
         case "discard":
             return Discard("pointless")
         case "cancel":

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 import jobs
-from jobs import JobSpec, conf, control, recording
+from jobs import JobSpec, conf, control, maintenance, recording
 from jobs.control import Actor
 from jobs.database import django_cursor
 from jobs.maintenance import Rescuer
@@ -75,12 +75,20 @@ def state_of_worker(worker_id: int) -> str:
     return WorkerProcess.objects.get(pk=worker_id).state
 
 
+def watch(rescuer: Rescuer, clock: Clock, seconds: float) -> int:
+    """The loop looks in short steps for so long; how many jobs it gave back."""
+    rescued = 0
+    for _ in range(4):
+        clock.now += seconds / 4
+        rescued += rescuer.tick()
+    return rescued
+
+
 def lose(worker_id: int, rescuer: Rescuer, clock: Clock) -> None:
     """The worker stands still until it is declared lost and rescued."""
     rescuer.tick()
     grow_old(worker_id)
-    clock.now += lease()
-    rescuer.tick()
+    watch(rescuer, clock, lease())
     assert state_of_worker(worker_id) == "lost"
 
 
@@ -108,8 +116,7 @@ def test_a_worker_that_stands_still_for_a_lease_is_lost_and_its_jobs_run_again(
     take(worker, job_id)
     grow_old(worker)
     rescuer.tick()
-    clock.now += lease() - 0.01
-    assert rescuer.tick() == 0
+    assert watch(rescuer, clock, lease() - 0.01) == 0
     assert state_of_worker(worker) == "live"
     clock.now += 0.02
     assert rescuer.tick() == 1
@@ -141,7 +148,34 @@ def test_after_a_reconnect_watching_begins_anew(rescuer: Rescuer, clock: Clock) 
     rescuer.connection.close()
     rescuer.tick()
     assert state_of_worker(worker) == "live"
-    clock.now += lease()
+    watch(rescuer, clock, lease())
+    assert state_of_worker(worker) == "lost"
+
+
+def test_a_pause_of_the_whole_machine_makes_nobody_look_dead(rescuer: Rescuer, clock: Clock) -> None:
+    """Or of a database that did not answer, on a connection that held: all heartbeats stood still with the watcher."""
+    worker, job_id = make_worker(), jobs.submit("test.echo").id
+    take(worker, job_id)
+    rescuer.tick()
+    grow_old(worker)
+    clock.now += lease() * 3
+    assert rescuer.tick() == 0
+    assert beat(worker)
+    grow_old(worker)
+    clock.now += lease() * 3
+    assert rescuer.tick() == 0
+    assert (state_of_worker(worker), state_of(job_id)) == ("live", "running")
+
+
+def test_if_a_pause_counted_as_watching_a_live_worker_would_be_lost(
+    rescuer: Rescuer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the test above."""
+    worker = make_worker()
+    rescuer.tick()
+    grow_old(worker)
+    clock.now += lease() * 3
+    monkeypatch.setattr(maintenance, "SHARE_OF_A_GAP", float("inf"))
     rescuer.tick()
     assert state_of_worker(worker) == "lost"
 
@@ -163,9 +197,9 @@ def test_a_lost_worker_is_told_with_its_next_heartbeat(rescuer: Rescuer, clock: 
     assert beat(worker)
     rescuer.tick()
     grow_old(worker)
-    clock.now += lease()
+    watch(rescuer, clock, lease() * 0.9)
     beat(other)
-    rescuer.tick()
+    watch(rescuer, clock, lease() * 0.2)
     assert not beat(worker)
     assert beat(other)
     assert state_of_worker(worker) == "lost"

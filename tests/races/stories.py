@@ -23,15 +23,27 @@ from jobs.database import in_transaction, open_connection
 from jobs.errors import ActionRefused, NotFound
 from jobs.loop import DATABASE_AWAY, Loop
 from jobs.maintenance import Reporter, Rescuer
-from jobs.models import (Attempt, Claim, DeadLetter, Job, LogLine, OperatorAction, Queue, Schedule, Slot,
-WorkerProcess, Workflow)
+from jobs.models import (
+    Attempt,
+    Claim,
+    DeadLetter,
+    Job,
+    LogLine,
+    OperatorAction,
+    Queue,
+    Schedule,
+    Slot,
+    WorkerProcess,
+    Workflow,
+)
 from jobs.retention import Janitor
 from jobs.states import State
 from jobs.store import workers
 from notifications.models import Event
 from tests.jobs import kinds
-from tests.jobs.conftest import Bench
+from tests.jobs.conftest import Bench, register
 from tests.jobs.ground import end, in_state, make_worker, take
+from tests.support import eventually
 
 __all__ = ["STORIES", "Story"]
 
@@ -90,8 +102,9 @@ def submitted(tries: list[int]) -> None:
 def a_worker_with_work() -> Any:
     kinds.GATE.clear()
     bench = Bench()
-    ways = ("retry", "snooze", "discard", "cancel", "permanent")
-    specs = [JobSpec(kind="test.answer", payload={"how": how}) for how in ways]
+    # Long delays: what was told to wait must not come due within the story, however slow the machine is.
+    ways = ("fail", "snooze", "discard", "cancel", "permanent")
+    specs = [JobSpec(kind="test.answer", payload={"how": how, "seconds": 600}) for how in ways]
     ids = [one.id for one in jobs.submit_many([*specs, JobSpec(kind="test.echo")])]
     pair = [JobSpec(kind="test.echo", key="a"), JobSpec(kind="test.echo", key="b", parents=["a"])]
     later = datetime.now(UTC) + timedelta(seconds=3600)
@@ -124,9 +137,7 @@ def work(ground: Any) -> None:
             and ground.bench.scheduler.held() == 0
         )
 
-    jobs_done = False
-    while not jobs_done:
-        jobs_done = finished()
+    eventually(finished, timeout=30)
 
 
 def worked(ground: Any) -> None:
@@ -153,9 +164,7 @@ def a_life() -> Any:
 def live(ground: Any) -> None:
     with open_connection("story") as own:
         if not ground.ids:
-            options = {"hostname": "test", "pid": 1, "queues": [], "kinds": [], "concurrency": 1}
-            register = partial(workers.register, name=ground.name, **options)
-            ground.ids.append(in_transaction(own, register))
+            ground.ids.append(register(own, name=ground.name))
         with own.cursor() as cursor:
             workers.heartbeat(cursor, ground.ids[0], draining=True, stats={})
         in_transaction(own, partial(workers.stop, worker_id=ground.ids[0], stats={}))
@@ -204,9 +213,12 @@ def a_worker_that_died() -> Any:
 
 
 def rescue(ground: Any) -> None:
-    while states_of(*ground.ids) != ["dead", "available", "cancelled"]:
+    def through() -> bool:
         round_of(ground.rescuer)
         ground.clock.now += conf.get().LEASE_SECONDS / 3
+        return states_of(*ground.ids) == ["dead", "available", "cancelled"]
+
+    eventually(through, timeout=30, interval=0)
 
 
 def rescued(ground: Any) -> None:
@@ -236,6 +248,11 @@ def reported(ground: Any) -> None:
     # In doubt they are written again: a line twice is worth more than a line missing.
     assert lines in (said, said + said)
     assert Job.objects.get(pk=ground.job).progress.fraction == 0.75
+
+
+def talker_goes(ground: Any) -> None:
+    ground.reporter.stop()
+    ground.bench.close()
 
 
 def what_is_old() -> Any:
@@ -421,7 +438,7 @@ STORIES = [
         begin=a_talker,
         act=report,
         facts=reported,
-        end=lambda ground: (ground.reporter.stop(), ground.bench.close()),  # type: ignore[arg-type,return-value]
+        end=talker_goes,
     ),
     Story(
         name="retention",

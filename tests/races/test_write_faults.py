@@ -34,7 +34,9 @@ _TABLES = "SELECT tablename FROM pg_tables WHERE tablename ~ '^(jobs_|notificati
 @pytest.fixture
 def checker(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
     """A connection beside the proxy, which no fault reaches."""
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}, autocommit=True) as own:
+    with psycopg.connect(
+        **connection.get_connection_params() | {"cursor_factory": None}, autocommit=True
+    ) as own:
         yield own
 
 
@@ -58,7 +60,7 @@ def everything(checker: psycopg.Connection[Any]) -> dict[str, Any]:
     sums = {}
     for (table,) in checker.execute(_TABLES).fetchall():
         query = f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t"
-        sums[table] = checker.execute(query).fetchone()  # type: ignore[arg-type]
+        sums[table] = checker.execute(query).fetchone()
     return sums
 
 
@@ -140,9 +142,7 @@ def test_every_statement_that_writes_is_in_a_story(teller: Teller) -> None:
     assert not write_statements() - run, "no story of tests/races/stories.py runs these"
 
 
-def test_a_move_in_two_transactions_is_found_out(
-    teller: Teller, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_move_in_two_transactions_is_found_out(teller: Teller, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: where each statement commits by itself, a fault leaves half of the move behind."""
 
     def torn(work: Callable[[Any], Any]) -> Any:
@@ -150,10 +150,14 @@ def test_a_move_in_two_transactions_is_found_out(
             return work(cursor)
 
     monkeypatch.setattr(control, "acting", torn)
+
+    def tear(job: int) -> None:
+        control.discard(BOSS, [job], reason="torn")
+
     discard = Story(
         name="torn",
         begin=lambda: in_state(State.DEAD),
-        act=lambda job: control.discard(BOSS, [job], reason="torn"),
+        act=tear,
         facts=lambda job: None if states_of(job) == ["discarded"] else pytest.fail("not discarded"),
         whole=True,
     )
