@@ -44,17 +44,13 @@ def connect(*, autocommit: bool = True, name: str) -> psycopg.Connection[tuple[A
     role = wrapper.settings_dict["OPTIONS"].get("assume_role")
     if role:
         connection.execute("SELECT set_config('role', %s, false)", [role])
-    connection.execute(_SESSION, {"ms": f"{round(1000 * seconds)}", "sooner": f"{round(800 * seconds)}"})
+    connection.execute(_SESSION, [f"{round(800 * seconds)}"])
     connection.autocommit = autocommit
     return connection
 
 
-# The server gives up a little before the client, so that a long wait for a lock ends in order. And it ends a
-# transaction whose client has stopped in the middle: the rows that one holds would keep its jobs from being rescued.
-_SESSION = """
-    SELECT set_config('TimeZone', 'UTC', false), set_config('statement_timeout', %(sooner)s, false),
-           set_config('idle_in_transaction_session_timeout', %(ms)s, false)
-"""
+# The server gives up a little before the client, so that a long wait for a lock ends in order.
+_SESSION = "SELECT set_config('TimeZone', 'UTC', false), set_config('statement_timeout', %s, false)"
 
 
 class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):

@@ -39,7 +39,18 @@ class Clock:
         self._file = folder / "ahead"
         self.step(0)
         library = folder / "stepped_clock.so"
-        command = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(SOURCE), "-ldl"]
+        command = [
+            "cc",
+            "-shared",
+            "-fPIC",
+            "-O1",
+            "-Wall",
+            "-Werror",
+            "-o",
+            str(library),
+            str(SOURCE),
+            "-ldl",
+        ]
         subprocess.run(command, check=True, timeout=60)
         self.environment = {"LD_PRELOAD": str(library), "STEPPED_CLOCK": str(self._file)}
 

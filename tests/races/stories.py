@@ -25,6 +25,7 @@ from jobs.loop import DATABASE_AWAY, Loop
 from jobs.maintenance import Reporter, Rescuer
 from jobs.models import (
     Attempt,
+    CancelRequest,
     Claim,
     DeadLetter,
     Job,
@@ -219,10 +220,13 @@ def rescue(ground: Any) -> None:
         return states_of(*ground.ids) == ["dead", "available", "cancelled"]
 
     eventually(through, timeout=30, interval=0)
+    with open_connection("story") as own, own.cursor() as cursor:
+        workers.leave(cursor, ground.worker, stats={"lost": 3})
 
 
 def rescued(ground: Any) -> None:
-    assert WorkerProcess.objects.get(pk=ground.worker).state == "lost"
+    row = WorkerProcess.objects.get(pk=ground.worker)
+    assert (row.state, row.stats) == ("lost", {"lost": 3})
     for job_id, kind in zip(ground.ids, ("job.dead", "job.rescued", "job.cancelled"), strict=True):
         assert told(kind, job_id) == 1
         assert Attempt.objects.filter(job_id=job_id, outcome="lost").count() == 1
@@ -403,7 +407,7 @@ def request_cancel(job_id: int) -> None:
 
 def requested(job_id: int) -> None:
     assert states_of(job_id) == ["running"]
-    assert hasattr(Job.objects.get(pk=job_id), "cancel_request")
+    assert CancelRequest.objects.filter(job_id=job_id).count() == 1
 
 
 def reprioritise(job_id: int) -> None:
