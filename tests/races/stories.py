@@ -14,7 +14,9 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
-from django.db import transaction
+from django.contrib.auth import get_user_model
+from django.db import OperationalError, transaction
+from django.test import Client
 
 import jobs
 from jobs import JobSpec, conf, control, steering
@@ -28,18 +30,21 @@ from jobs.models import (
     CancelRequest,
     Claim,
     DeadLetter,
+    IdempotencyKey,
     Job,
     LogLine,
     OperatorAction,
     Queue,
     Schedule,
     Slot,
+    UniqueKey,
     WorkerProcess,
     Workflow,
 )
 from jobs.retention import Janitor
 from jobs.states import State
 from jobs.store import workers
+from jobs.unique import Unique
 from notifications.models import Event
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench, register
@@ -95,6 +100,46 @@ def submitted(tries: list[int]) -> None:
     flows = Workflow.objects.filter(name=f"story {id(tries)}")
     assert 1 <= flows.count() <= len(tries)
     assert all(one.jobs.count() == 2 for one in flows)
+
+
+def a_word() -> str:
+    return f"story {datetime.now(UTC).timestamp()}"
+
+
+def replace_it(word: str) -> None:
+    """A second submission under the same key, the policy being to replace what waits."""
+    for number in range(2):
+        jobs.submit("test.echo", {"number": number}, unique_key=Unique(word, policy="replace"))
+
+
+def replaced(word: str) -> None:
+    key = UniqueKey.objects.get(key=word)
+    assert Job.objects.get(pk=key.job_id).payload == {"number": 1}
+
+
+def a_client() -> Any:
+    name = f"client {datetime.now(UTC).timestamp()}"
+    user = get_user_model().objects.create_superuser(name)
+    client = Client()
+    client.force_login(user)
+    return SimpleNamespace(client=client, name=name, answers=[])
+
+
+def post_once(ground: Any) -> None:
+    """A client that sends its key: in doubt it sends the request again."""
+    body = {"kind": "test.echo", "payload": {"client": ground.name}}
+    answer = ground.client.post(
+        "/api/v1/jobs", body, content_type="application/json", headers={"Idempotency-Key": '"once"'}
+    )
+    if answer.status_code == 503:
+        raise OperationalError(answer.content)
+    assert answer.status_code == 201, answer.content
+    ground.answers.append(answer.json()["id"])
+
+
+def posted_once(ground: Any) -> None:
+    (job,) = Job.objects.filter(payload__client=ground.name)
+    assert set(ground.answers) == {job.pk}
 
 
 # -- a worker ----------------------------------------------------------------------------------------------------------
@@ -273,6 +318,11 @@ def what_is_old() -> Any:
     Workflow.objects.update(finished_at=old)
     Slot.objects.filter(pk=slot.pk).update(created_at=old)
     WorkerProcess.objects.filter(pk=worker).update(state="stopped", stopped_at=old)
+    UniqueKey.objects.create(kind="test.echo", key=f"old {worker}", scope="window", job_id=1, until=old)
+    user = get_user_model().objects.create_user(f"old {worker}")
+    IdempotencyKey.objects.create(
+        user=user, route="POST /", key="old", status=201, answer="{}", expires_at=old
+    )
     return SimpleNamespace(
         ids=[*ended, one.id], worker=worker, janitor=Janitor(on_death=lambda *_: None), schedule=schedule
     )
@@ -286,6 +336,8 @@ def swept(ground: Any) -> None:
     assert not Job.objects.filter(pk__in=ground.ids).exists()
     assert not WorkerProcess.objects.filter(pk=ground.worker).exists()
     assert not Slot.objects.filter(schedule=ground.schedule).exists()
+    assert not UniqueKey.objects.filter(key=f"old {ground.worker}").exists()
+    assert not IdempotencyKey.objects.filter(key="old").exists()
 
 
 # -- operators ---------------------------------------------------------------------------------------------------------
@@ -428,6 +480,8 @@ def ages_faster(name: str) -> None:
 
 STORIES = [
     Story(name="submit a workflow", begin=list, act=submit_all, facts=submitted, whole=True),
+    Story(name="replace a unique job", begin=a_word, act=replace_it, facts=replaced),
+    Story(name="a request with a key", begin=a_client, act=post_once, facts=posted_once, whole=True),
     Story(name="a worker's rounds", begin=a_worker_with_work, act=work, facts=worked, end=worker_goes),
     Story(name="a worker's life", begin=a_life, act=live, facts=lived),
     Story(
