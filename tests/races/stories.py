@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -49,31 +48,13 @@ from notifications.models import Event
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench, register
 from tests.jobs.ground import end, in_state, make_worker, take
+from tests.races.stories_letters import LETTERS
+from tests.races.story import Story, states_of
 from tests.support import eventually
 
-__all__ = ["STORIES", "Story"]
+__all__ = ["BOSS", "STORIES"]
 
 BOSS = Actor(name="boss")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """`begin` makes the ground; `act` is done until it went through; `facts` are true then; `end` tidies up.
-
-    `whole`: `act` is one transaction, so it has happened entirely or not at all at every moment.
-    """
-
-    name: str
-    begin: Callable[[], Any]
-    act: Callable[[Any], None]
-    facts: Callable[[Any], None]
-    end: Callable[[Any], None] = lambda _: None
-    whole: bool = False
-
-
-def states_of(*ids: int) -> list[str]:
-    found = dict(Job.objects.filter(pk__in=ids).values_list("pk", "state"))
-    return [found[one] for one in ids]
 
 
 def told(kind: str, job_id: int) -> int:
@@ -511,4 +492,5 @@ STORIES = [
     ),
     Story(name="change ageing", begin=a_queue, act=age_faster, facts=ages_faster, whole=True),
     *OPERATORS,
+    *LETTERS,
 ]
