@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -55,6 +56,7 @@ from tests.support import eventually
 __all__ = ["BOSS", "STORIES"]
 
 BOSS = Actor(name="boss")
+_NUMBERS = itertools.count()
 
 
 def told(kind: str, job_id: int) -> int:
@@ -70,21 +72,35 @@ def actions(name: str, target: object) -> int:
 # -- clients -----------------------------------------------------------------------------------------------------------
 
 
-def submit_all(tries: list[int]) -> None:
-    """A client without an idempotency key: a doubtful submission is sent again."""
-    tries.append(1)
+def a_client_without_a_key() -> Any:
+    """A doubtful submission is sent again."""
+    jobs.submit("test.echo")  # so that the queue is known
+    return SimpleNamespace(word=a_word(), ids=[], tries=0)
+
+
+def submit_all(client: Any) -> None:
+    client.tries += 1
     specs = [JobSpec(kind="test.echo", key="a"), JobSpec(kind="test.echo", key="b", parents=["a"])]
-    steering.submit_workflow(BOSS, f"story {id(tries)}", specs)
+    steering.submit_workflow(BOSS, client.word, specs)
 
 
-def submitted(tries: list[int]) -> None:
-    flows = Workflow.objects.filter(name=f"story {id(tries)}")
-    assert 1 <= flows.count() <= len(tries)
+def submitted(client: Any) -> None:
+    flows = Workflow.objects.filter(name=client.word)
+    assert 1 <= flows.count() <= client.tries
     assert all(one.jobs.count() == 2 for one in flows)
 
 
+def submit_one(client: Any) -> None:
+    client.ids.append(jobs.submit("test.echo", {"story": client.word}).id)
+
+
+def submitted_one(client: Any) -> None:
+    found = Job.objects.filter(payload__story=client.word).values_list("pk", flat=True)
+    assert set(client.ids) <= set(found)
+
+
 def a_word() -> str:
-    return f"story {datetime.now(UTC).timestamp()}"
+    return f"story {next(_NUMBERS)}"
 
 
 def replace_it(word: str) -> None:
@@ -460,7 +476,10 @@ def ages_faster(name: str) -> None:
 
 
 STORIES = [
-    Story(name="submit a workflow", begin=list, act=submit_all, facts=submitted, whole=True),
+    Story(
+        name="submit a workflow", begin=a_client_without_a_key, act=submit_all, facts=submitted, whole=True
+    ),
+    Story(name="submit one", begin=a_client_without_a_key, act=submit_one, facts=submitted_one, whole=True),
     Story(name="replace a unique job", begin=a_word, act=replace_it, facts=replaced),
     Story(name="a request with a key", begin=a_client, act=post_once, facts=posted_once, whole=True),
     Story(name="a worker's rounds", begin=a_worker_with_work, act=work, facts=worked, end=worker_goes),

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import jobs
-from jobs import JobSpec, deadletters
+from jobs import JobSpec, deadletters, letter_runs
 from jobs import deadletter_steering as steering
 from jobs.control import Actor
 from jobs.database import in_transaction, open_connection
-from jobs.errors import ActionRefused, NotFound
+from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, DeadLetterTally, Job
 from jobs.store import letters
 from tests.jobs.test_deadletters import confirm, dead, die
@@ -82,17 +82,23 @@ def edited(ids: list[int]) -> None:
 
 def a_set() -> Any:
     """More letters than a run may have, one of which changes after it was chosen."""
-    ground = SimpleNamespace(ids=dead(4), most=deadletters.MAX_RUN)
+    fingerprint = f"{datetime.now(UTC).timestamp():032.6f}"
+    ids = dead(4, fingerprint=fingerprint)
+    ground = SimpleNamespace(ids=ids, fingerprint=fingerprint, most=deadletters.MAX_RUN)
     deadletters.MAX_RUN = 3
     return ground
 
 
 def choose(ground: Any) -> None:
-    run = deadletters.preview(BOSS, "replay", {"ids": [*ground.ids, 2**60]})
+    deadletters.preview(BOSS, "replay", {"ids": [*ground.ids, 2**60]})
+    try:
+        run = deadletters.preview(BOSS, "replay", {"fingerprint": ground.fingerprint})
+    except InvalidSubmission:
+        return  # nothing is left to choose
     first = run.items.earliest("pk").job_id
     deadletters.discard(BOSS, [first], reason="meanwhile")
     try:
-        confirm(run, BOSS)
+        confirm(run)
     except ActionRefused:
         return  # nothing is left of it: the answer to the first confirmation was lost
 
@@ -105,6 +111,31 @@ def chosen(ground: Any) -> None:
 
 def restore(ground: Any) -> None:
     deadletters.MAX_RUN = ground.most
+
+
+def a_paced_run() -> Any:
+    """One letter a minute; the first has been replayed and has died again of the same error."""
+    fingerprint = f"{datetime.now(UTC).timestamp():032.6f}"
+    ids = dead(2, fingerprint=fingerprint)
+    run = confirm(deadletters.preview(BOSS, "replay", {"fingerprint": fingerprint}), per_minute=1)
+    ground = SimpleNamespace(ids=ids, run=run)
+    look(ground)
+    die(*(job for job in ids if states_of(job) == ["available"]), fingerprint=fingerprint)
+    return ground
+
+
+def look(ground: Any) -> None:
+    """The workers' look at it, however short ago the last one was."""
+    ago = datetime.now(UTC) - timedelta(days=1)
+    DeadLetterRun.objects.filter(pk=ground.run.pk, state="running").update(looked_at=ago)
+    with open_connection("story") as own:
+        in_transaction(own, letter_runs.advance_next)
+
+
+def halted(ground: Any) -> None:
+    run = DeadLetterRun.objects.get(pk=ground.run.pk)
+    assert (run.state, run.done, run.returned) == ("halted", 1, 1)
+    assert states_of(*ground.ids) == ["dead", "dead"]
 
 
 def what_is_over() -> str:
@@ -138,5 +169,6 @@ LETTERS = [
     Story(name="undo a replay", begin=a_replay, act=undo, facts=undone, whole=True),
     Story(name="replay edited", begin=lambda: dead(1), act=edit, facts=edited, whole=True),
     Story(name="a chosen set", begin=a_set, act=choose, facts=chosen, end=restore),
+    Story(name="a run that halts", begin=a_paced_run, act=look, facts=halted),
     Story(name="forgotten letters", begin=what_is_over, act=tidy, facts=tidied),
 ]

@@ -140,7 +140,8 @@ def test_a_fault_at_any_write_leaves_the_invariants_standing(
 def test_every_statement_that_writes_is_in_a_story(teller: Teller) -> None:
     """A new one needs a story: whoever adds a statement says here what must hold when it fails."""
     run = {fault.label for story in STORIES for fault in teller.tell(story)}
-    assert sorted(write_statements() - run) == [], "no story of tests/races/stories.py runs these"
+    missing = ", ".join(sorted(write_statements() - run))
+    assert not missing, f"no story of tests/races/stories.py runs {missing}"
 
 
 def test_a_move_in_two_transactions_is_found_out(teller: Teller, monkeypatch: pytest.MonkeyPatch) -> None:
