@@ -49,6 +49,7 @@ from notifications.models import Event
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench, register
 from tests.jobs.ground import end, in_state, make_worker, take
+from tests.races.stories_bounds import BOUNDS
 from tests.races.stories_letters import LETTERS
 from tests.races.story import Story, states_of
 from tests.support import eventually
@@ -512,4 +513,5 @@ STORIES = [
     Story(name="change ageing", begin=a_queue, act=age_faster, facts=ages_faster, whole=True),
     *OPERATORS,
     *LETTERS,
+    *BOUNDS,
 ]
