@@ -68,6 +68,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(request, "Jobs", "work", "job"),
                 _page(request, "Workflows", "account_tree", "workflow"),
                 _dead_letters(request),
+                _page(request, "Dead letters by error", "category", "deadlettergroup"),
+                _page(request, "Replays and discards", "replay", "deadletterrun"),
             ],
         },
         {

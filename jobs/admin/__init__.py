@@ -8,6 +8,8 @@ do what their permissions say (the groups Operators and Viewers have them).
 from __future__ import annotations
 
 from jobs.admin.audit import OperatorActionAdmin
+from jobs.admin.deadletter_groups import DeadLetterGroupAdmin
+from jobs.admin.deadletter_runs import DeadLetterRunAdmin
 from jobs.admin.deadletters import DeadLetterAdmin
 from jobs.admin.jobs import JobAdmin
 from jobs.admin.queues import QueueAdmin
@@ -17,6 +19,8 @@ from jobs.admin.workflows import WorkflowAdmin
 
 __all__ = [
     "DeadLetterAdmin",
+    "DeadLetterGroupAdmin",
+    "DeadLetterRunAdmin",
     "JobAdmin",
     "OperatorActionAdmin",
     "QueueAdmin",

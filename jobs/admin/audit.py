@@ -14,11 +14,18 @@ from unfold.contrib.filters.admin import TextFilter
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.keyset import KeysetChangeList
 from jobs.display import address, ago, link, pretty
-from jobs.models import Job, OperatorAction, Queue, Schedule, Workflow
+from jobs.models import DeadLetterGroup, DeadLetterRun, Job, OperatorAction, Queue, Schedule, Workflow
 
 __all__ = ["OperatorActionAdmin", "target_link"]
 
-_MODELS: dict[str, Any] = {"job": Job, "workflow": Workflow, "schedule": Schedule, "queue": Queue}
+_MODELS: dict[str, Any] = {
+    "job": Job,
+    "workflow": Workflow,
+    "schedule": Schedule,
+    "queue": Queue,
+    "deadletterrun": DeadLetterRun,
+    "deadlettergroup": DeadLetterGroup,
+}
 
 
 class TargetFilter(SimpleListFilter):

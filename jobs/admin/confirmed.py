@@ -15,12 +15,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from jobs.admin.forms import OptionalReasonForm, place_error
 from jobs.control import ActionResult, Actor
-from jobs.display import address
+from jobs.display import address, link
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 
 __all__ = ["AT_ONCE", "Act", "ActsMixin"]
@@ -207,6 +208,10 @@ def _report(request: HttpRequest, act: Act, result: ActionResult | str) -> None:
         return
     if result.done:
         messages.success(request, f"{act.label}: done for {_named(result.done)}.")
+    run = getattr(result, "run", None)
+    if result.done and run is not None and act.name != "undo":
+        way = link(reverse("admin:jobs_deadletterrun_change", args=[run]), "take it back")
+        messages.info(request, format_html("You can {}, until it has started.", way))
     if result.requested:
         messages.info(request, f"{act.label}: asked the worker of {_named(result.requested)}.")
     if result.refused:

@@ -1,7 +1,11 @@
-"""Dead letters in the admin: what waits for a decision, and the two decisions, single and in bulk."""
+"""Dead letters in the admin: what waits for a decision, and the two decisions, single and in bulk.
+
+What is ticked in the list is frozen as a set and previewed, see `deadletter_runs.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +13,19 @@ from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 from unfold.contrib.filters.admin import TextFilter
 
 from jobs.admin.base import SteeredAdmin
-from jobs.admin.confirmed import AT_ONCE
-from jobs.admin.joblist import KindFilter, QueueFilter
+from jobs.admin.confirmed import AT_ONCE, Act
+from jobs.admin.deadletter_edit import edit_and_replay
+from jobs.admin.joblist import KindFilter, QueueFilter, WorkflowFilter
 from jobs.admin.jobs import DISCARD, REPLAY
 from jobs.admin.keyset import Column, KeysetChangeList, integer, moment
+from jobs.deadletters import PERMISSIONS
 from jobs.display import address, ago, link
-from jobs.models import DeadLetter, Job
+from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, Job
 
 __all__ = ["DeadLetterAdmin"]
 
@@ -56,14 +64,45 @@ class FingerprintFilter(SimpleListFilter):
         return queryset.filter(fingerprint=value[:32]) if value else queryset
 
 
+class OfWorkflowFilter(WorkflowFilter):
+    """A letter has no column for it; the jobs of a workflow are found by their own index."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        jobs = super().queryset(request, Job.objects.all())
+        return queryset.filter(pk__in=jobs.values("pk"))
+
+
 class DeadLetterChangeList(KeysetChangeList):
     """Offers to select all that fit, as many as one action takes: one error often kills thousands."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        sees = request.user.has_perm("jobs.view_deadletterrun")
+        self.may = {action: sees and request.user.has_perm(needed) for action, needed in PERMISSIONS.items()}
         if self.older is not None or self.newer is not None:
             count = self.queryset.order_by()[:AT_ONCE].count()
             self.result_count = self.full_result_count = count
+
+    @property
+    def ways(self) -> list[dict[str, str]]:
+        """To the page that freezes all that fit the filters, for what this user may do."""
+        names = {"error": "error_class", "kind": "kind", "queue": "queue", "fingerprint": "fingerprint"}
+        given = {names[name]: self.given(name) for name in names if self.given(name)}
+        given |= {"workflow": self.given("workflow")} if self.given("workflow") else {}
+        return [
+            {
+                "label": label,
+                "icon": icon,
+                "url": f"{reverse('admin:jobs_deadletterrun_new')}?{urlencode({'action': action, **given})}",
+            }
+            for action, label, icon in (
+                ("replay", "Replay all that fit …", "replay"),
+                ("discard", "Discard all that fit …", "delete"),
+            )
+            if self.may[action]
+        ]
 
 
 @admin.register(DeadLetter)
@@ -74,7 +113,8 @@ class DeadLetterAdmin(SteeredAdmin):
     )
     keyset = (Column(name="died_at", read=moment), Column(name="pk", read=integer, descending=False))
     list_display = ("number", "error", "kind", "queue", "attempts", "died", "same")
-    list_filter = (KindFilter, QueueFilter, ErrorFilter, FingerprintFilter)
+    list_filter = (KindFilter, QueueFilter, ErrorFilter, OfWorkflowFilter, FingerprintFilter)
+    list_before_template = "admin/jobs/deadletter/ways.html"
     list_disable_select_all = False
     search_fields = ("job_id",)
     search_help_text = "Number of the job, or beginning of its kind"
@@ -84,6 +124,22 @@ class DeadLetterAdmin(SteeredAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DeadLetterChangeList]:
         return DeadLetterChangeList
+
+    def get_urls(self) -> list[URLPattern]:
+        edit = self.admin_site.admin_view(self.edit_view)
+        return [path("<int:job_id>/edit/", edit, name="jobs_deadletter_edit"), *super().get_urls()]
+
+    def edit_view(self, request: HttpRequest, job_id: int) -> HttpResponse:
+        return edit_and_replay(self, request, job_id)
+
+    def act_on(self, request: HttpRequest, act: Act, keys: Sequence[Any]) -> HttpResponse:
+        """What is ticked in the list becomes a frozen set; one letter from its page is confirmed as everywhere."""
+        from_list = request.method == "POST" and "confirmed" not in request.POST
+        runs: Any = self.admin_site.get_model_admin(DeadLetterRun)
+        if not (from_list and keys and self.may(request, act) and runs.may_do(request, act.name)):
+            return super().act_on(request, act, keys)
+        answer: HttpResponse = runs.freeze(request, act.name, {"ids": list(keys)})
+        return answer
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         return DeadLetter.objects.defer("traceback")
@@ -127,6 +183,4 @@ class DeadLetterAdmin(SteeredAdmin):
 
     @admin.display(description="same error")
     def same(self, letter: DeadLetter) -> str:
-        return link(
-            f"{address(DeadLetter, 'changelist')}?fingerprint={letter.fingerprint}", letter.fingerprint[:8]
-        )
+        return link(address(DeadLetterGroup, "change", letter.fingerprint), letter.fingerprint[:8])

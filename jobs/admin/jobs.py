@@ -67,7 +67,8 @@ REPLAY = Act(
     name="replay",
     label="Replay",
     permissions=("jobs.replay_deadletter",),
-    consequence="The jobs get fresh attempts and become available at once. Their effects may happen again.",
+    consequence="The jobs get fresh attempts and become available at once. Their effects may happen again. "
+    "Until a job has started, this can be undone.",
     run=control.replay,
     refusal=_only("dead", why="only dead letters can be replayed"),
     icon="replay",
@@ -79,7 +80,7 @@ DISCARD = Act(
     label="Discard",
     permissions=("jobs.discard_deadletter",),
     consequence="The jobs will never run. Jobs of a workflow that wait for them are skipped. "
-    "This cannot be undone; the errors stay with the jobs.",
+    "This can be undone while the job is kept; the errors stay with the jobs.",
     run=control.discard,
     refusal=_only("dead", why="only dead letters can be discarded"),
     icon="delete",

@@ -78,10 +78,12 @@ def test_all_dead_letters_that_fit_can_be_chosen_at_once(
     url = "/admin/jobs/deadletter/?error=ValueError"
     assert b"Select all 5" in as_operator.get(url).content
     body = {"action": "discard", "_selected_action": same[:2], "index": "0", "select_across": "1"}
-    answer = as_operator.post(url, body)
-    assert answer.context["possible_count"] == 5
-    done = act(as_operator, "deadletter", "discard", answer.context["keys"], next=answer.context["next"])
-    assert done["Location"] == url
+    preview = as_operator.post(url, body, follow=True)
+    assert preview.context["row"].total == 5
+    assert DeadLetter.objects.count() == 6, "nothing is done before it is confirmed"
+    confirm = {"reason": "pointless", "digest": preview.context["row"].digest}
+    done = as_operator.post(preview.context["confirm_url"], confirm, follow=True)
+    assert "5 discarded." in said(done)
     assert list(DeadLetter.objects.values_list("pk", flat=True)) == [other]
 
 

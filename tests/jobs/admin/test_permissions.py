@@ -15,7 +15,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver
 
+from jobs import letter_runs
 from jobs.admin.base import SteeredAdmin
+from jobs.database import django_cursor
 from tests.jobs.admin.world import KIND, World, schedule_fields, snapshot
 
 Login = Callable[[User], Client]
@@ -44,6 +46,8 @@ def key_of(world: World, model: str) -> Any:
         "queue": world.queue,
         "workerprocess": world.worker,
         "operatoraction": world.action,
+        "deadlettergroup": world.group,
+        "deadletterrun": world.run,
     }.get(model, 1)
 
 
@@ -74,6 +78,8 @@ def _expand(pattern: URLPattern | URLResolver, prefix: str, world: World) -> Ite
         "<int:workflow_id>",
         "<int:schedule_id>",
         "<str:name>",
+        "<str:fingerprint>",
+        "<int:run_id>",
     ):
         route = route.replace(placeholder, key)
     if any(mark in route for mark in "<(^"):
@@ -177,6 +183,9 @@ def test_the_calls_of_the_walk_do_change_something_for_an_operator(
     body = bodies(page, world)[0]
     if act == "resume":
         as_operator.post(page.url.replace("resume", "pause"), body)
+    if act == "undo":
+        with django_cursor() as cursor:
+            letter_runs.advance_next(cursor)
     before = snapshot()
     assert as_operator.post(page.url, body).status_code == 302
     assert snapshot() != before

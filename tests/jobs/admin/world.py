@@ -11,10 +11,12 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 import jobs
+from jobs import deadletters
 from jobs.control import Actor
 from jobs.models import (
     Attempt,
     DeadLetter,
+    DeadLetterGroup,
     Job,
     LogLine,
     OperatorAction,
@@ -48,6 +50,8 @@ class World:
     queue: str
     worker: int
     action: int
+    group: str
+    run: int
 
 
 def dead_job(*, at: datetime | None = None, error: str = "ValueError", message: str = "no number") -> int:
@@ -62,6 +66,25 @@ def dead_job(*, at: datetime | None = None, error: str = "ValueError", message: 
         job_id=job.id, kind=KIND, queue="admintest", attempts=3, fingerprint="f" * 32, died_at=at, **text
     )
     return job.id
+
+
+def group_of(letter: int) -> str:
+    """The group that the store would have made with the letter."""
+    fingerprint = DeadLetter.objects.get(pk=letter).fingerprint
+    group, _ = DeadLetterGroup.objects.get_or_create(
+        pk=fingerprint, defaults={"error_class": "ValueError", "message": "no number", "kinds": [KIND]}
+    )
+    DeadLetterGroup.objects.filter(pk=group.pk).update(
+        count=DeadLetter.objects.filter(fingerprint=group.pk).count()
+    )
+    return str(group.pk)
+
+
+def run_over(operator: User, *letters: int) -> int:
+    """A paced run over these letters, confirmed, of which nothing has been done yet."""
+    actor = Actor.of(operator)
+    run = deadletters.preview(actor, "replay", {"ids": letters})
+    return deadletters.confirm(actor, run.pk, digest=run.digest, reason="mended", per_minute=1).pk
 
 
 def make(operator: User) -> World:
@@ -81,15 +104,20 @@ def make(operator: User) -> World:
         name="w", hostname="h", pid=1, queues=[], kinds=[KIND], concurrency=1, stats={"completed": 1}
     )
     schedule = create_schedule(Actor.of(operator), name="hourly", kind=KIND, cron="0 * * * *")
+    dead = dead_job()
+    group = group_of(dead)
+    run = run_over(operator, dead)
     return World(
         available=available,
         scheduled=scheduled,
-        dead=dead_job(),
+        dead=dead,
         workflow=workflow,
         schedule=schedule.pk,
         queue="admintest",
         worker=worker.pk,
-        action=OperatorAction.objects.latest("pk").pk,
+        action=OperatorAction.objects.filter(target_type="schedule").latest("pk").pk,
+        group=group,
+        run=run,
     )
 
 
