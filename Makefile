@@ -8,12 +8,19 @@ CONSTRAINTS ?= constraints/py311-django52.txt
 # Further words for pytest: make test PYTEST_ARGS="-k schedule"
 PYTEST_ARGS ?=
 
+# What opsched is measured against: programs of others, kept apart from what it installs; oban needs Python 3.12.
+PEERS        ?= .venv-peers
+PEERS_PYTHON ?=
+export PEERS_PYTHON
+# Further words for the benchmarks: make bench BENCH_ARGS="--quick --only floor,events"
+BENCH_ARGS   ?=
+
 PY    := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(notdir $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-faults coverage check check-format check-lint check-types check-architecture check-migrations check-deploy \
-        format screenshot bench-smoke clean distclean
+        format screenshot bench bench-smoke peers clean distclean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +82,19 @@ screenshot: $(STAMP) ## The README's picture of the operations page, made by its
 
 bench-smoke: $(STAMP) ## One minute of figures; the last line is JSON
 	@$(PY) -m benchmarks.smoke
+
+bench: $(STAMP) $(PEERS)/.installed ## Every figure beside its bar, into docs/performance.md (BENCH_ARGS="--quick")
+	@$(PY) -m benchmarks.everything --peers $(PEERS)/bin/python $(BENCH_ARGS)
+
+peers: $(PEERS)/.installed ## The programs that `make bench` measures against, in an environment of their own
+
+$(PEERS)/.installed: benchmarks/requirements-peers.txt
+	@command -v redis-server >/dev/null || { echo "redis-server is missing: install it (on Debian and Ubuntu: apt-get install redis-server)." >&2; exit 1; }
+	@echo "Installing the peers into $(PEERS) ..."
+	@python=$${PEERS_PYTHON:-$$("$(PYTHON)" benchmarks/peers/find_python.py)} && "$$python" -m venv $(PEERS) || { \
+	  echo "The peers need Python 3.12 or later: name one with 'make PEERS_PYTHON=/path/to/python3 ...'." >&2; exit 1; }
+	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/requirements-peers.txt
+	@touch $@
 
 clean: ## Remove caches (keeps .venv and the data in var/)
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov

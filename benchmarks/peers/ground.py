@@ -189,6 +189,7 @@ def open_peer(peer: Peer, python: str, redis: str) -> Iterator[Team]:
     settings = connections["default"].get_connection_params()
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     environment |= {"PYTHONPATH": str(PROGRAMS), "PYTHONDONTWRITEBYTECODE": "1", "PEER_REDIS": redis}
+    environment["C_FORCE_ROOT"] = "1"  # celery, which else refuses where the benchmark runs as root
     database = f"peer_{peer.name}"
     if peer.redis:
         team = Team(peer=peer, python=python, environment=environment)
