@@ -95,7 +95,7 @@ class Asker:
 
     def _look(self, cursor: Any) -> list[int]:
         cursor.execute(self.heads, {"names": ["bench"], "kinds": ["bench.noop"], "limit": 2_000})
-        return [row[0] for row in cursor.fetchall()]
+        return [job for row in cursor.fetchall() for job in row[2]]
 
     def buffers(self) -> dict[str, int]:
         """Pages touched: by one look, by a claim of one job, by a claim of many."""

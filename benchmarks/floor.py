@@ -3,9 +3,9 @@
     python -m benchmarks.floor [--jobs 100000] [--rounds 3]
 
 The floor is a driver loop: the heads (2,000 at a time, thrown away), then, a transaction a batch of 500, complete the
-last batch, its event row, drop its claim, claim the next, its event row. Ids and the text of the events are made before
-the clock runs; no threads, no handlers, no outcomes. Each connection has a process and its share of the ids, so that
-none meets another's locks. Rounds alternate: floor, product.
+last batch, its event row, drop its claim, claim the next, its event row, piped as the workers do it. Ids and the text of
+the events are made before the clock runs; no threads, no handlers, no outcomes. Each connection has a process and its
+share of the ids, so that none meets another's locks. Rounds alternate: floor, product.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import multiprocessing.synchronize
 import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks.flow import drain, enqueue_bulk
@@ -61,34 +62,40 @@ def floor(connections: int) -> float:
 
 
 def _loop(ids: list[int], start: multiprocessing.synchronize.Barrier, spans: Any) -> None:
-    from jobs.database import open_connection
+    from jobs.database import in_transaction, open_connection
     from jobs.store.statements import statement
     from notifications.statements import statement as log_statement
 
     claim, complete, drop = (statement(name) for name in ("claim", "complete", "delete_claims"))
     heads, tell = statement("ready_heads"), log_statement("append_event")
     head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": HEADS}
-    with open_connection("opsched bench floor") as connection, connection.cursor() as cursor:
-        batches = _batches(ids, _register(cursor))
+    with open_connection("opsched bench floor") as connection:
+        with connection.cursor() as cursor:
+            batches = _batches(ids, _register(cursor))
+        held = 0
+
+        def one(cursor: Any, last: Batch | None, batch: Batch | None) -> int:
+            """One transaction: the end of one batch, the start of the next; the claim's id."""
+            if last is not None:
+                cursor.execute(complete, last.complete)
+                cursor.fetchall()
+                cursor.execute(tell, last.completed)
+                cursor.execute(drop, {"ids": [held]})
+            if batch is None:
+                return 0
+            cursor.execute(claim, batch.claim)
+            taken = cursor.fetchall()
+            cursor.execute(tell, batch.started)
+            return int(taken[0][-1])
+
         start.wait()
-        began, last, held = time.monotonic(), None, 0
+        began, last = time.monotonic(), None
         for number, batch in enumerate([*batches, None]):
             if number % (HEADS // BATCH) == 0:
-                cursor.execute(heads, head)
-                cursor.fetchall()
-            with connection.transaction():
-                if last is not None:
-                    cursor.execute(complete, last.complete)
-                    cursor.execute(tell, last.completed)
-                    cursor.execute(drop, {"ids": [held]})
-                if batch is not None:
-                    cursor.execute(claim, batch.claim)
-                    held = cursor.fetchall()[0][-1]
-                    cursor.execute(tell, batch.started)
+                connection.execute(heads, head).fetchall()
+            held = in_transaction(connection, partial(one, last=last, batch=batch), piped=True)
             last = batch
         spans.put((began, time.monotonic()))
-        left = cursor.execute("SELECT count(*) FROM jobs_claim WHERE id = %s", [held]).fetchone()
-        assert left == (0,)
 
 
 def _register(cursor: Any) -> int:
@@ -102,6 +109,7 @@ def _register(cursor: Any) -> int:
 
 def _batches(ids: list[int], worker: int) -> list[Batch]:
     from jobs.events import EventKind, encode_jobs
+    from notifications.arrays import numbers, texts
 
     made = []
     for begin in range(0, len(ids), BATCH):
@@ -111,12 +119,12 @@ def _batches(ids: list[int], worker: int) -> list[Batch]:
         completed = encode_jobs(EventKind.JOB_COMPLETED, "completed", told)
         made.append(
             Batch(
-                claim={"ids": part, "worker": worker, "limit": len(part)},
+                claim={"ids": numbers(part), "worker": worker, "limit": len(part)},
                 started=dict(zip(("topics", "items"), started, strict=True)),
                 complete={
-                    "ids": part,
-                    "attempts": [1] * len(part),
-                    "results": [None] * len(part),
+                    "ids": numbers(part),
+                    "attempts": numbers([1] * len(part)),
+                    "results": texts([None] * len(part)),
                     "worker": worker,
                 },
                 completed=dict(zip(("topics", "items"), completed, strict=True)),
