@@ -92,6 +92,9 @@ DISCARD = Act(
 
 @admin.register(Job)
 class JobAdmin(SteeredAdmin):
+    class Media:
+        js = ["jobs/job_said.js"]  # besides what SteeredAdmin has
+
     acts = (CANCEL, RUN_NOW, PRIORITY, REPLAY, DISCARD)
     actions_list = ("submit_job",)
     list_display = ("number", "state_badge", "kind", "queue", "priority", "tries", "created", "belongs_to")

@@ -30,3 +30,28 @@ def fail(ctx: JobContext, payload: dict[str, Any]) -> None:
 def send(ctx: JobContext, payload: dict[str, Any]) -> None:
     """Takes a few milliseconds."""
     time.sleep(0.02)
+
+
+@jobs.job("report.chatty", queue="reports", timeout=120)
+def chat(ctx: JobContext, payload: dict[str, Any]) -> None:
+    """Says something more whenever the next line of its script is there; `flood 1200` says that many lines."""
+    said = 0
+    while True:
+        ctx.raise_if_cancelled()
+        script = Path(payload["script"]).read_text(encoding="utf-8").splitlines()
+        for line in script[said:]:
+            word, _, rest = line.partition(" ")
+            match word:
+                case "log":
+                    ctx.log(rest, level="warning" if "warn" in rest else "info")
+                case "progress":
+                    ctx.progress(float(rest), f"at {rest}")
+                case "flood":
+                    for number in range(int(rest)):
+                        ctx.log(f"flood {number}")
+                case "once":
+                    ctx.once(rest, lambda: {"receipt": "R-1001"})
+                case "end":
+                    return
+        said = len(script)
+        time.sleep(0.02)

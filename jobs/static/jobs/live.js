@@ -1,9 +1,14 @@
 // Keeps the changing part of a page up to date: an event on its topic makes it fetch that part again.
-// The stream only says that something changed; what is shown always comes from the server's template.
+// The stream says that something changed; what is shown comes from the server's template, unless a script of the page
+// shows the event itself: it hears "jobs:event" on the part and prevents the default.
 "use strict";
 
 (() => {
   const PAUSE = 300; // ms between two fetches, so that a burst of events costs a few of them
+
+  // A part with the newest at its end is shown from there, and stays there when its reader was there.
+  const atEnd = (element) => "follow" in element.dataset && element.scrollTop + element.clientHeight >= element.scrollHeight - 4;
+  const toEnd = (element) => { if ("follow" in element.dataset) element.scrollTop = element.scrollHeight; };
 
   function start(note) {
     const part = document.getElementById("live-part");
@@ -11,6 +16,7 @@
     if (!part || !window.EventSource || !note.dataset.liveUrl) return;
     let waiting = false;
     let again = false;
+    let meanwhile = []; // events shown while an answer was under way that may be older than they are
 
     const say = (state, words) => {
       note.hidden = false;
@@ -21,22 +27,34 @@
     // What the reader has opened and scrolled to stays so.
     const swap = (html) => {
       const open = new Set([...part.querySelectorAll("details[open][data-keep]")].map((d) => d.dataset.keep));
-      const places = new Map([...part.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, [e.scrollTop, e.scrollLeft]]));
+      const places = new Map([...part.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, [e.scrollTop, e.scrollLeft, atEnd(e)]]));
       part.innerHTML = html;
       part.querySelectorAll("details[data-keep]").forEach((d) => { d.open = open.has(d.dataset.keep); });
       part.querySelectorAll("[data-scroll]").forEach((e) => {
         const place = places.get(e.dataset.scroll);
         if (place) [e.scrollTop, e.scrollLeft] = place;
+        if (!place || place[2]) toEnd(e);
       });
+    };
+
+    const show = (detail) => !part.dispatchEvent(new CustomEvent("jobs:event", { detail, bubbles: true, cancelable: true }));
+
+    const hear = (event) => {
+      const detail = JSON.parse(event.data);
+      if (!show(detail)) refresh();
+      else if (waiting) meanwhile.push(detail);
     };
 
     const refresh = async () => {
       if (waiting) { again = true; return; }
       waiting = true;
+      meanwhile = [];
       try {
         const answer = await fetch(note.dataset.liveUrl, { credentials: "same-origin", redirect: "error" });
-        if (answer.ok) swap(await answer.text());
-        else say("off", `not up to date: the server answered ${answer.status}; reload the page`);
+        if (answer.ok) {
+          swap(await answer.text());
+          if (!meanwhile.every(show)) again = true;
+        } else say("off", `not up to date: the server answered ${answer.status}; reload the page`);
       } catch {
         say("off", "not connected: what you see may be old");
       }
@@ -52,7 +70,9 @@
       const closed = stream.readyState === EventSource.CLOSED;
       say("off", closed ? "not connected: reload the page to see changes" : "not connected: trying again …");
     };
-    for (const name of [...note.dataset.liveEvents.split(" "), "reset"]) stream.addEventListener(name, refresh);
+    for (const name of note.dataset.liveEvents.split(" ")) stream.addEventListener(name, hear);
+    stream.addEventListener("reset", refresh);
+    part.querySelectorAll("[data-scroll]").forEach(toEnd);
     window.addEventListener("pagehide", () => stream.close());
     window.addEventListener("pageshow", (event) => { if (event.persisted) window.location.reload(); });
   }
