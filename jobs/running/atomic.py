@@ -98,6 +98,12 @@ class _Attempt:
         if transaction.get_rollback():
             raise RolledBack("the handler rolled its transaction back, or closed its connection")
         with django_cursor() as cursor:
+            # From here on the job's row is locked and nothing pauses. A process that is frozen now must not keep the
+            # row from those who would rescue the job, so the server ends its transaction after a lease.
+            cursor.execute(
+                "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
+                [f"{conf.get().LEASE_SECONDS}s"],
+            )
             self._recorded = end_attempts(cursor, self._job.worker_id, [self._transition])
         if self._recorded.lost:
             raise _NotCompleted(self.settled())

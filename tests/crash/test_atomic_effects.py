@@ -13,9 +13,9 @@ import pytest
 from django.db import connection
 
 import jobs
-from jobs.database import open_connection
 from jobs.models import Attempt, Claim, Effect, Job, WorkerProcess
 from jobs.submit import JobSpec, submit_many
+from notifications.pg import connect
 from tests.crash import kinds_atomic  # noqa: F401 - registers the kinds
 from tests.crash.harness import Start, lost_count, states
 from tests.crash.proxy import LosingProxy
@@ -49,7 +49,7 @@ def _table(transactional_db: None) -> Iterator[None]:
 @pytest.fixture
 def holder() -> Iterator[psycopg.Connection[Any]]:
     """A connection that holds what a worker shall wait for."""
-    with open_connection("test holder") as made:
+    with connect(name="test holder") as made:
         yield made
 
 
@@ -167,3 +167,22 @@ def test_an_effect_outside_is_repeated_only_where_its_worker_died_before_the_rec
     assert Job.objects.get(pk=after.id).result == 1
     assert lines["before the record"] == [1, Job.objects.get(pk=before.id).result]
     assert Effect.objects.count() == 2
+
+
+def test_a_process_frozen_between_completion_and_commit_keeps_nobody_from_its_job(
+    worker: Start, holder: psycopg.Connection[Any]
+) -> None:
+    """The server ends the transaction, another worker takes the job, and what wakes up again is refused."""
+    workflow, (job,) = jobs.submit_workflow("one", [JobSpec(kind="test.effect", key="a")])
+    with holder.transaction():
+        holder.execute("SELECT FROM jobs_workflow WHERE id = %s FOR UPDATE", [workflow])
+        frozen = worker("--concurrency", "1", settings=SETTINGS, **KINDS)
+        eventually(waiting, timeout=20)
+        frozen.send(signal.SIGSTOP)
+    worker("--concurrency", "1", settings=SETTINGS, **KINDS)
+    eventually(lambda: states() == {"completed": 1}, timeout=30)
+    assert effects() == {job.id: [2]}
+    frozen.send(signal.SIGCONT)
+    eventually(lambda: WorkerProcess.objects.filter(state="live").count() == 2, timeout=20)
+    assert effects() == {job.id: [2]}
+    assert_consistent(connection.cursor())

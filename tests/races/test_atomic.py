@@ -11,13 +11,14 @@ import pytest
 from django.db import connection
 
 import jobs
-from jobs.database import in_transaction, open_connection
+from jobs.database import in_transaction
 from jobs.errors import ConfigurationError
 from jobs.models import Attempt, Claim, Job
 from jobs.running import atomic
 from jobs.store import workers
 from jobs.submit import JobSpec
 from notifications.models import Event
+from notifications.pg import connect
 from tests.jobs import kinds, kinds_atomic
 from tests.jobs.conftest import Bench, register
 from tests.races.harness import somebody_waits
@@ -98,8 +99,8 @@ def test_children_are_released_and_workflows_counted(bench: Bench) -> None:
         ("rolled back", "retryable", "RolledBack"),
         ("closed", "retryable", "RolledBack"),
         ("late", "retryable", "JobTimeout"),
-        ("deadlock", "retryable", "InFailedSqlTransaction"),
-        ("serialization", "retryable", "InFailedSqlTransaction"),
+        ("deadlock", "retryable", "InternalError"),
+        ("serialization", "retryable", "InternalError"),
     ],
 )
 def test_whatever_is_not_a_completion_undoes_the_writes(
@@ -144,7 +145,7 @@ def test_who_was_presumed_dead_leaves_no_effect(bench: Bench, kind: str, left: l
 
 
 def test_cut_off_inside_the_commit_the_attempt_failed_and_runs_again(bench: Bench) -> None:
-    with open_connection("test holder") as holder, holder.transaction():
+    with connect(name="test holder") as holder, holder.transaction():
         holder.execute("SELECT pg_advisory_xact_lock(4712)")
         job = jobs.submit("atomic.write", {"wait_on": 4712})
         bench.until(job.id, "running")
@@ -170,7 +171,7 @@ def test_a_commit_that_the_server_has_not_finished_is_waited_for(
         return asked[-1]
 
     monkeypatch.setattr(atomic, "_ask", ask_and_tell)
-    with open_connection("test holder") as holder:
+    with connect(name="test holder") as holder:
         with holder.transaction():
             holder.execute("SELECT pg_advisory_xact_lock(4713)")
             job = jobs.submit("atomic.write", {"wait_on": 4713})
