@@ -3,9 +3,9 @@
     python -m benchmarks.floor [--jobs 100000] [--rounds 3]
 
 The floor is a driver loop: the heads (2,000 at a time, thrown away), then, a transaction a batch of 500, complete the
-last batch, its event row, drop its claim, claim the next, its event row, piped as the workers do it. Ids and the text of
-the events are made before the clock runs; no threads, no handlers, no outcomes. Each connection has a process and its
-share of the ids, so that none meets another's locks. Rounds alternate: floor, product.
+last batch, its event row, drop its claim, claim the next, its event row, piped as the workers do it. Ids and the text
+of the events are made before the clock runs; no threads, no handlers, no outcomes. Each connection has a process and
+its share of the ids, so that none meets another's locks. Rounds alternate: floor, product.
 """
 
 from __future__ import annotations

@@ -33,7 +33,10 @@ UPDATE jobs_job SET state = 'running', attempt = 1, worker_id = {{worker}}, star
 """.replace("%%", "%")
 TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "worker": "bigint", "limit": "bigint",
          "names": "text[]", "kinds": "text[]", "now": "timestamptz", "anyway": "bool", "target": "text",
-         "sources": "text[]", "until": "float8", "states": "text[]", "refunds": "bool[]"}  # fmt: skip
+         "sources": "text[]", "until": "float8", "states": "text[]", "refunds": "bool[]", "queues": "text[]",
+         "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
+         "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
+         "user": "bigint"}  # fmt: skip
 
 
 @pytest.fixture
@@ -150,6 +153,102 @@ def test_the_planner_left_alone_would_walk_through_the_table(worker: psycopg.Con
     worker.execute("SET plan_cache_mode = force_custom_plan")
     nodes = plan(worker, "complete", params)
     assert walks(nodes) + hashes(nodes) != []
+
+
+def buffers(nodes: list[dict[str, Any]]) -> int:
+    """Pages that the whole statement touched."""
+    return int(nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"])
+
+
+def sorts(nodes: list[dict[str, Any]]) -> list[float]:
+    """How many rows each sort was given."""
+    return [node["Actual Rows"] for node in nodes if "Sort" in node["Node Type"]]
+
+
+def own_jobs(worker: psycopg.Connection[Any], batch: int) -> dict[str, Any]:
+    """A batch that runs, with its half of the fence."""
+    found = worker.execute("SELECT max(worker_id) FROM jobs_job").fetchone()
+    assert found is not None
+    return {"ids": ids_of(worker, "running", batch), "attempts": [1] * batch, "worker": found[0]}
+
+
+def test_a_claim_touches_few_pages_and_sorts_its_candidates_alone(worker: psycopg.Connection[Any]) -> None:
+    """200 for a claim of one; in a batch it is the rows' own pages, their index entries and what is written."""
+    wanted = ids_of(worker, "available", 200)
+    single = plan(worker, "claim", {"ids": wanted[:1], "worker": 1, "limit": 1})
+    assert buffers(single) <= 200
+    batch = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 200})
+    assert buffers(batch) <= 200 + 10 * 200
+    assert max(sorts(batch)) <= 200
+
+
+def test_a_claim_that_walked_would_be_seen_by_its_pages(worker: psycopg.Connection[Any]) -> None:
+    """The control: the same claim, made to read its queue through."""
+    wanted = ids_of(worker, "available", 1)
+    text = statement("claim").replace(
+        "WHERE r.job_id = ANY(%(ids)s::bigint[])", "WHERE (r.job_id + 0) = ANY(%(ids)s)"
+    )
+    text = text.replace("ANY(%(ids)s)", "ANY(%(ids)s::bigint[])")
+    assert text != statement("claim")
+    assert buffers(plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 1}, text)) > 60
+    assert (
+        read(plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 1}, text), "jobs_ready") >= JOBS / 2
+    )
+
+
+def test_what_becomes_due_is_an_index_range(worker: psycopg.Connection[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO jobs_scheduled (job_id, at, state) "
+            "SELECT id, now() + make_interval(secs => id), 'scheduled' FROM jobs_job WHERE id % 2 = 1"
+        )
+        cursor.execute("ANALYZE jobs_scheduled")
+    nodes = plan(worker, "due_head", {"until": 4e9, "limit": 100})
+    assert sorts(nodes) == []
+    assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"scheduled_by_time"}
+    assert read(nodes, "jobs_scheduled") <= 101
+
+
+@pytest.mark.parametrize("batch", [1, 200])
+def test_the_other_ends_reach_their_rows_by_primary_key(worker: psycopg.Connection[Any], batch: int) -> None:
+    params = own_jobs(worker, batch) | {"states": ["retryable"] * batch, "refunds": [False] * batch}
+    nodes = plan(worker, "end_attempt", params)
+    assert walks(nodes) == hashes(nodes) == []
+    assert read(nodes, "jobs_job") <= 2 * batch
+    assert max(sorts(nodes)) <= batch
+
+
+def test_a_submission_reads_no_table_that_grows(worker: psycopg.Connection[Any]) -> None:
+    """It runs on Django's connection, with PostgreSQL's own settings."""
+    worker.execute("RESET ALL")
+    count = 100
+    params: dict[str, Any] = {
+        "kinds": ["k"] * count,
+        "queues": ["q1"] * count,
+        "priorities": [0] * count,
+        "max_attempts": [5] * count,
+        "payloads": ["{}"] * count,
+        "options": [None] * count,
+        "ats": [None] * count,
+        "tasks": [""] * count,
+        "pendings": [0] * count,
+        "workflow": None,
+        "user": None,
+        "now": None,
+    }
+    nodes = plan(worker, "insert_jobs", params)
+    assert {
+        node["Relation Name"] for node in nodes if "Scan" in node["Node Type"] and "Relation Name" in node
+    } == {"jobs_queue"}
+
+
+def test_jobs_that_become_ready_reach_their_rows_by_primary_key(worker: psycopg.Connection[Any]) -> None:
+    wanted = ids_of(worker, "available", 200)
+    with worker.transaction(force_rollback=True):
+        worker.execute("DELETE FROM jobs_ready WHERE job_id = ANY(%s)", [wanted])
+        nodes = plan(worker, "insert_ready", {"ids": wanted})
+    assert walks(nodes) == []
+    assert read(nodes, "jobs_job") <= 200
 
 
 # -- statistics that lie -----------------------------------------------------------------------------------------------
