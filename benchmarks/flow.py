@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+import psutil
 
 from benchmarks.ground import cpu_seconds, postgres, query, until, workers
 
@@ -47,10 +50,12 @@ def drain(
     program: Sequence[str] = ("manage.py",),
     count: int | None = None,
     seconds: float = 600.0,
+    around: Callable[[psutil.Process], AbstractContextManager[None]] | None = None,
 ) -> Drain:
     """From the first claim to the last completion, as the database recorded them.
 
-    All that is ready, or about `count` jobs of a larger backlog (then the workers are stopped in the middle).
+    All that is ready, or about `count` jobs of a larger backlog (then the workers are stopped in the middle). `around`:
+    what watches the workers meanwhile.
     """
     from jobs import steering
     from jobs.control import Actor
@@ -58,7 +63,7 @@ def drain(
 
     total = Ready.objects.count() if count is None else count
     steering.pause_queue(Actor(), "bench")
-    with workers(processes=processes, program=program) as runner:
+    with workers(processes=processes, program=program) as runner, around(runner) if around else nullcontext():
         first = query("SELECT clock_timestamp()")[0][0]
         began = cpu_seconds(runner), cpu_seconds(postgres())
         steering.resume_queue(Actor(), "bench")

@@ -5,25 +5,33 @@
 The worker: py-spy samples one worker process during a drain (threads that hold the GIL, so that waiting counts as
 nothing); the samples are shared out over the modules they stood in and multiplied with the processor time a job took.
 The database: pg_stat_statements, for which the benchmark's own server is started anew; beside it the client's clock,
-what each statement took from call to answer in the worker's connection.
+what each statement took from call to answer in the worker's connections (what is piped waits for what went before it).
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+import psutil
 
 from benchmarks.flow import Drain, drain, enqueue_bulk
 from benchmarks.ground import ROOT, postgres, prepared, query, until
 from benchmarks.report import Row, finish, say
 
-__all__: list[str] = []
+__all__ = ["named"]
 
 TIMED = ("-m", "benchmarks.timed")
 
@@ -32,10 +40,36 @@ def sampled(jobs: int, spy: str) -> tuple[Drain, collections.Counter[str]]:
     """A drain under py-spy: its figures, and the samples by module."""
     with tempfile.TemporaryDirectory(prefix="opsched-bench-spy-") as folder:
         out = Path(folder) / "raw"
-        watched = ("-m", "benchmarks.watched", spy, str(out))
         enqueue_bulk(jobs)
-        drained = drain(1, program=watched)
+        drained = drain(1, around=partial(_watched, spy=spy, out=out))
         return drained, _by_module(out.read_text())
+
+
+@contextlib.contextmanager
+def _watched(worker: psutil.Process, spy: str, out: Path) -> Iterator[None]:
+    """py-spy at work while the block runs. It may look into another process only as root, or where ptrace is open."""
+    record = [
+        spy,
+        "record",
+        "--pid",
+        str(worker.pid),
+        "--format",
+        "raw",
+        "--output",
+        str(out),
+        "--gil",
+        "--rate",
+        "400",
+    ]
+    watcher = subprocess.Popen(
+        [*record, "--nonblocking", "--duration", "3600"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        time.sleep(1.0)
+        yield
+    finally:
+        watcher.send_signal(signal.SIGINT)  # it writes what it has
+        watcher.wait(60)
 
 
 def _by_module(raw: str) -> collections.Counter[str]:
@@ -103,19 +137,30 @@ def in_the_database(jobs: int) -> dict[str, dict[str, float]]:
     query("SELECT pg_stat_statements_reset()")
     drain(1)
     found = query(
-        "SELECT query, calls, total_exec_time / 1000 FROM pg_stat_statements ORDER BY 3 DESC LIMIT 25"
+        "SELECT query, calls, total_exec_time / 1000 FROM pg_stat_statements ORDER BY 3 DESC LIMIT 40"
     )
-    return {_named(text): {"calls": calls, "seconds": seconds} for text, calls, seconds in found}
+    told: dict[str, dict[str, float]] = {}
+    for text, calls, seconds in found:
+        one = told.setdefault(named(text), {"calls": 0, "seconds": 0.0})
+        one["calls"] += calls
+        one["seconds"] += seconds
+    return told
 
 
-def _named(text: str) -> str:
-    """The file a statement comes from, by its first line."""
-    first = text.strip().partition("\n")[0]
+def named(text: str) -> str:
+    """The file a statement comes from."""
+    shape = _shape(text)
     for folder in ("jobs", "notifications"):
         for path in sorted((ROOT / folder / "sql").glob("*.sql")):
-            if path.read_text().startswith(first) and len(first) > 20:
+            if _shape(path.read_text()) == shape:
                 return path.stem
     return " ".join(text.split())[:50]
+
+
+def _shape(text: str) -> str:
+    """Without comments, values and spaces: what the server and the file have in common."""
+    bare = re.sub(r"--[^\n]*", "", text)
+    return re.sub(r"%\(\w+\)s|\$\d+|'[^']*'|\b\d+(\.\d+)?\b|NULL|\s+", "", bare)
 
 
 def main() -> None:

@@ -23,15 +23,6 @@ def _tell() -> None:
     Path(os.environ["BENCH_TIMED"]).write_text(json.dumps(_told))
 
 
-def _name_of(query: Any) -> str:
-    from jobs.store.statements import _FOLDER, statement
-
-    for path in _FOLDER.glob("*.sql"):
-        if query is statement(path.stem):
-            return path.stem
-    return " ".join(str(query).split())[:40]
-
-
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "opsched.settings")
     import django
@@ -40,20 +31,33 @@ def main() -> None:
     import psycopg
     from django.core.management import execute_from_command_line
 
-    plain = psycopg.Cursor.execute
-    names: dict[int, str] = {}
+    from benchmarks.microseconds import named
 
-    def execute(self: Any, query: Any, params: Any = None, **options: Any) -> Any:
-        began = time.perf_counter()
-        try:
-            return plain(self, query, params, **options)
-        finally:
-            name = names.get(id(query)) or names.setdefault(id(query), _name_of(query))
-            told = _told[name]
-            told["calls"] += 1
-            told["seconds"] += time.perf_counter() - began
+    names: dict[str, str] = {}
+    last: dict[int, str] = {}  # by cursor: whose rows are fetched
 
-    psycopg.Cursor.execute = execute  # type: ignore[method-assign]
+    def timed(method: Any, name_of: Any) -> Any:
+        def call(self: Any, *arguments: Any, **options: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return method(self, *arguments, **options)
+            finally:
+                spent = time.perf_counter() - began
+                _told[name_of(self, *arguments)]["seconds"] += spent
+
+        return call
+
+    def executed(cursor: Any, query: Any, *_: Any) -> str:
+        text = query if isinstance(query, str) else str(query)
+        name = names.get(text) or names.setdefault(text, named(text))
+        last[id(cursor)] = name
+        _told[name]["calls"] += 1
+        return name
+
+    psycopg.Cursor.execute = timed(psycopg.Cursor.execute, executed)  # type: ignore[method-assign]
+    psycopg.Cursor.fetchall = timed(  # type: ignore[method-assign]
+        psycopg.Cursor.fetchall, lambda cursor: last.get(id(cursor), "fetch")
+    )
     atexit.register(_tell)
     execute_from_command_line(["manage.py", *sys.argv[1:]])
 
