@@ -10,17 +10,20 @@ import json
 import math
 import random
 import re
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from jobs.core.backoff import Backoff
-from jobs.errors import InvalidSubmission, JobCancelled, PermanentError
+from jobs.errors import InvalidSubmission, JobCancelled, JobsError, PermanentError
 from jobs.outcomes import (
     DONE,
     Cancel,
     Completed,
     Discard,
+    Expire,
     Failed,
     GiveBack,
     Outcome,
@@ -33,7 +36,10 @@ from jobs.payloads import encode_json
 from jobs.states import State
 from jobs.store.values import ClaimedJob, Error, Transition
 
-__all__ = ["decide", "failure", "outcome_of"]
+__all__ = ["Policies", "class_names", "decide", "failed", "failure", "outcome_of"]
+
+Policies = Mapping[str, Backoff | None]
+"""What follows on an exception, by the full name of its class: a backoff, or None for a dead letter at once."""
 
 MAX_MESSAGE = 4_000
 MAX_TRACEBACK = 20_000
@@ -64,7 +70,20 @@ def failure(error: BaseException) -> Outcome:
         message=_text(_said(error)),
         traceback=_clean(frames),
         permanent=isinstance(error, PermanentError),
+        classes=class_names(type(error)),
     )
+
+
+def failed(cause: type[JobsError], message: str, *, traceback: str = "") -> Failed:
+    """A failure that the worker states itself, such as JobTimeout."""
+    return Failed(
+        error_class=cause.__name__, message=message, traceback=traceback, classes=class_names(cause)
+    )
+
+
+def class_names(cls: type[BaseException]) -> list[str]:
+    """Full names of an exception class and its bases, nearest first."""
+    return [f"{one.__module__}.{one.__qualname__}" for one in cls.__mro__]
 
 
 def _said(error: BaseException) -> str:
@@ -82,10 +101,25 @@ def _frames(error: BaseException) -> str:
         return f"{frames}{type(error).__name__} (which could not be described: {type(broken).__name__})\n"
 
 
+def _no_policies() -> Policies:
+    return {}
+
+
 def decide(
-    job: ClaimedJob, outcome: Outcome, *, backoff: Callable[[], Backoff], max_result: int, rng: random.Random
+    job: ClaimedJob,
+    outcome: Outcome,
+    *,
+    backoff: Callable[[], Backoff],
+    max_result: int,
+    rng: random.Random,
+    policies: Callable[[], Policies] = _no_policies,
 ) -> Transition:
-    """The transition that follows from how an attempt ended. `backoff` is asked only where a delay is needed."""
+    """The transition that follows from how an attempt ended.
+
+    `policies` is asked for failures only, and `backoff` only where a delay is needed.
+    """
+    if isinstance(outcome, Failed) and not outcome.permanent:
+        backoff, outcome = _by_policy(outcome, policies(), backoff)
     try:
         return _decide(job, outcome, backoff=backoff, max_result=max_result, rng=rng)
     except Exception as error:  # noqa: BLE001 - such as Snooze("soon"), or a result whose own methods fail
@@ -96,12 +130,28 @@ def decide(
         )
 
 
+def _by_policy(
+    outcome: Failed, policies: Policies, backoff: Callable[[], Backoff]
+) -> tuple[Callable[[], Backoff], Failed]:
+    """The backoff of the nearest class that has a policy; without one all stays as it is."""
+    name = next((name for name in outcome.classes if name in policies), None)
+    if name is None:
+        return backoff, outcome
+    found = policies[name]
+    if found is None:
+        return backoff, replace(outcome, permanent=True)
+    return lambda: found, outcome
+
+
 def _decide(
     job: ClaimedJob, outcome: Outcome, *, backoff: Callable[[], Backoff], max_result: int, rng: random.Random
 ) -> Transition:
     match outcome:
         case Completed(result=None):
             return Transition(job=job, target=State.COMPLETED)
+        case Expire():
+            # It has not begun, so no attempt is counted and none is in its history.
+            return Transition(job=job, target=State.DISCARDED, reason=outcome.reason, refund=True)
         case Completed():
             return _completed(job, outcome.result, backoff=backoff, max_result=max_result, rng=rng)
         case Snooze() | GiveBack() | Discard() | Cancel():
@@ -149,7 +199,11 @@ def _failed(
         return Transition(job=job, target=State.DEAD, outcome=word, error=error)
     if delay is None:
         delay = backoff().delay(job.attempt, rng)
-    return Transition(job=job, target=State.RETRYABLE, outcome=word, error=error, delay=_bounded(delay))
+    delay = _bounded(delay)
+    if job.stop_at is not None and time.monotonic() + delay >= job.stop_at:
+        # Another attempt would begin after the job's deadline: somebody has to know now that there will be none.
+        return Transition(job=job, target=State.DEAD, outcome=word, error=error)
+    return Transition(job=job, target=State.RETRYABLE, outcome=word, error=error, delay=delay)
 
 
 def _error_of(outcome: Outcome) -> tuple[Error, bool, float | None, str]:

@@ -101,7 +101,7 @@ def _at_once(
             attempts=attempts,
             payload=payload,
         )
-        verb = "replayed" if action == "replay" else "discarded"
+        verb = "replayed, up to 32,000 attempts in all" if action == "replay" else "discarded"
         found = result_of(wanted, moved, [], f"is {{state}}; only dead letters can be {verb}")
         return LettersResult(done=found.done, refused=found.refused, run=None if run is None else run.id)
 

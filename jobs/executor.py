@@ -10,12 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from jobs.completion import failed
 from jobs.context import JobContext, Report
 from jobs.errors import JobTimeout, UnknownKind
-from jobs.outcomes import Failed
 from jobs.registry import JobKind, Registry
 from jobs.running.attempts import Attempts, Ended
 from jobs.running.coroutines import Coroutines
+from jobs.running.gate import Gate
 from jobs.running.processes import Processes
 from jobs.running.threads import Threads
 from jobs.store.values import ClaimedJob
@@ -29,11 +30,12 @@ class Executor:
     def __init__(self, *, registry: Registry, concurrency: int, wake: Callable[[], None]) -> None:
         self._registry = registry
         self._attempts = Attempts()
+        gate = Gate()
         self._processes = Processes(self._attempts)
         self._threads = Threads(
-            self._attempts, self._processes, registry=registry, concurrency=concurrency, wake=wake
+            self._attempts, self._processes, gate, registry=registry, concurrency=concurrency, wake=wake
         )
-        self._coroutines = Coroutines(self._attempts, concurrency=concurrency, wake=wake)
+        self._coroutines = Coroutines(self._attempts, gate, concurrency=concurrency, wake=wake)
 
     def start(self) -> None:
         if any(kind.isolation == "process" for kind in self._registry):
@@ -113,7 +115,7 @@ class Executor:
         if kind is None or kind.isolation == "process":
             return False
         message = "the attempt ran longer than its timeout; its handler did not stop and was left behind"
-        if not self._attempts.give_up(context, Failed(error_class=JobTimeout.__name__, message=message)):
+        if not self._attempts.give_up(context, failed(JobTimeout, message)):
             return False
         if _on_the_loop(kind):
             self._coroutines.add_slot()

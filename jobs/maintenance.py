@@ -84,7 +84,9 @@ class Rescuer(Loop):
         for worker_id in self._still(beats):
             lose = partial(workers.lose, worker_id=worker_id, beat=beats[worker_id], lease=self._lease)
             in_transaction(connection, lose)
-        rescued = in_transaction(connection, workers.rescue_orphans)
+        rescued = in_transaction(
+            connection, partial(workers.rescue_orphans, max_losses=conf.get().MAX_LOSSES)
+        )
         cancelled = in_transaction(connection, _answer_stale_requests)
         freed = in_transaction(connection, limiting.tidy)
         if rescued or freed:

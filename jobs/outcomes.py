@@ -6,6 +6,7 @@ An outcome is an exception so that code deep inside a handler can raise it; its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import FrozenInstanceError, dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "Cancel",
     "Completed",
     "Discard",
+    "Expire",
     "Failed",
     "GiveBack",
     "Outcome",
@@ -85,12 +87,23 @@ class Reject(Outcome):
 
 @dataclass(eq=False, kw_only=True)
 class Failed(Outcome):
-    """Made by the executor from an exception: class name, message, traceback text (bounded)."""
+    """Made by the executor from an exception: class name, message, traceback text (bounded).
+
+    classes: full names of the class and its bases, nearest first, for the kind's retry policies.
+    """
 
     error_class: str
     message: str
     traceback: str = ""
     permanent: bool = False
+    classes: Sequence[str] = ()
+
+
+@dataclass(eq=False)
+class Expire(Outcome):
+    """Made by the worker: the job's start deadline or deadline passed before its handler began."""
+
+    reason: str = ""
 
 
 @dataclass(eq=False)

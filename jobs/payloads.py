@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.errors import InvalidSubmission
 
-__all__ = ["check_integer", "check_seconds", "check_text", "check_time", "encode_json"]
+__all__ = ["check_integer", "check_later", "check_seconds", "check_text", "check_time", "encode_json"]
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -112,3 +112,13 @@ def check_time(value: Any, *, field: str) -> datetime:
     if not inside:
         raise InvalidSubmission(field, "must lie between the years 1970 and 2200")
     return value
+
+
+def check_later(value: Any, *, field: str, now: datetime, earliest: datetime | None) -> datetime:
+    """An instant ahead, and not before `earliest`, the job's own earliest start."""
+    found = check_time(value, field=field)
+    if found <= now:
+        raise InvalidSubmission(field, "lies in the past")
+    if earliest is not None and found <= earliest:
+        raise InvalidSubmission(field, "must be later than scheduled_at, or the job could never begin")
+    return found

@@ -159,4 +159,5 @@ class Recorder:
             backoff=lambda: backoff_from(job.options, self._registry.get(job.kind).backoff),
             max_result=self._max_result,
             rng=self._rng,
+            policies=lambda: self._registry.get(job.kind).retry,
         )

@@ -10,8 +10,8 @@ import difflib
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.utils.module_loading import autodiscover_modules
@@ -48,6 +48,7 @@ class JobKind:
     atomic: bool = False
     isolation: str = "thread"
     memory_mb: int | None = None
+    retry: Mapping[str, Backoff | None] = field(default_factory=dict)
 
 
 class Registry:
@@ -101,6 +102,7 @@ def job(
     atomic: bool = False,
     isolation: str = "thread",
     memory_mb: int | None = None,
+    retry: Mapping[type[BaseException], Backoff | None] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Declare the handler of a kind: `fn(ctx, payload)`, sync or async, returning JSON or an outcome.
 
@@ -108,10 +110,12 @@ def job(
     are defaults of its jobs. With `payload_model` (pydantic) a payload that does not fit is refused at submission.
     With `atomic` what the handler writes to the default database commits together with its completion, or not at all.
     isolation "process" runs the handler in a child process that is killed when its time is up and gets no more memory
-    than memory_mb. Raises ConfigurationError where an option is out of range.
+    than memory_mb. `retry` says by class of exception what follows: a backoff, or None for
+    a dead letter at once. Raises ConfigurationError where an option is out of range.
     """
     _check_options(kind, queue=queue, priority=priority, max_attempts=max_attempts, timeout=timeout)
     _check_isolation(kind, isolation, memory_mb)
+    policies = _policies(kind, retry or {})
 
     if atomic and isolation == "process":
         raise ConfigurationError(
@@ -138,6 +142,7 @@ def job(
                 atomic=atomic,
                 isolation=isolation,
                 memory_mb=memory_mb,
+                retry=policies,
             )
         )
         return fn
@@ -155,6 +160,17 @@ def _check_options(kind: str, *, queue: str, priority: int, max_attempts: int, t
         raise ConfigurationError(f'kind "{kind}": max_attempts {max_attempts} is not within 1..1000')
     if timeout is not None and not 0 < timeout <= 7 * 86400:
         raise ConfigurationError(f'kind "{kind}": timeout {timeout} is not within 0..604800 seconds')
+
+
+def _policies(kind: str, retry: Mapping[type[BaseException], Backoff | None]) -> dict[str, Backoff | None]:
+    for cls, policy in retry.items():
+        if not (isinstance(cls, type) and issubclass(cls, BaseException)):
+            raise ConfigurationError(f'kind "{kind}": retry has {cls!r}, which is no class of exceptions')
+        if policy is not None and not isinstance(policy, Backoff):
+            raise ConfigurationError(
+                f'kind "{kind}": retry for {cls.__name__} must be one of jobs.core.backoff, or None for a dead letter'
+            )
+    return {f"{cls.__module__}.{cls.__qualname__}": policy for cls, policy in retry.items()}
 
 
 def _check_isolation(kind: str, isolation: str, memory_mb: int | None) -> None:

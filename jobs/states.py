@@ -60,13 +60,24 @@ _TABLE = (
     _move("retry", "running", "retryable", "the attempt failed and attempts are left"),
     _move("snooze", "running", "scheduled", "the handler asked for a later time; costs no attempt"),
     _move("give_back", "running", "available", "the worker stops before the job ended; costs no attempt"),
-    _move("rescue", "running", "available dead", "the worker stopped answering; the attempt is used up"),
+    _move(
+        "rescue",
+        "running",
+        "available dead",
+        "the worker stopped answering; after too many losses it is dead",
+    ),
     _move("die", "running", "dead", "the last attempt failed, or the failure is permanent"),
     _move("replay", "dead", "available", "an operator gives the job fresh attempts"),
     _move("discard", "running dead", "discarded", "the handler or an operator decided it shall not run"),
     _move("undo_replay", "available", "dead", "an operator takes back a replay that has not started"),
     _move("undo_discard", "discarded", "dead", "an operator takes back a discard"),
     _move("undo_skip", "skipped", "blocked", "the discard that it was skipped with was taken back"),
+    _move(
+        "expire",
+        "blocked scheduled available retryable running",
+        "discarded",
+        "its start deadline or deadline passed",
+    ),
     _move("cancel", "blocked scheduled available retryable running", "cancelled", "somebody called it off"),
 )
 

@@ -6,7 +6,6 @@ come through here, so there is one set of rules.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,8 @@ from jobs.core import dag
 from jobs.core.backoff import Backoff
 from jobs.database import django_cursor
 from jobs.errors import InvalidSubmission
-from jobs.payloads import check_integer, check_seconds, check_text, check_time, encode_json
+from jobs.job_options import options_of, times_of
+from jobs.payloads import check_integer, check_text, check_time, encode_json
 from jobs.registry import NAME, JobKind, registry
 from jobs.states import State
 from jobs.store import submitting
@@ -33,7 +33,6 @@ from notifications.doorbell import ring
 __all__ = ["WAKE", "JobSpec", "Submitted", "prepare", "submit", "submit_many", "submit_workflow"]
 
 WAKE = "opsched_jobs"
-MAX_TIMEOUT = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +40,8 @@ class JobSpec:
     """One job to submit. What is None comes from the kind.
 
     priority: -100..100, higher first. scheduled_at: earliest start, aware. timeout: seconds.
+    expires_at: has it not begun by then, it is discarded. deadline: an instant, or seconds from now; no attempt begins
+    or goes on after it.
     unique_key: a text, or a Unique that says how long the key is held and what becomes of duplicates.
     concurrency_key: jobs of a queue with the same key share the queue's limits for keys (a tenant, an account).
     key and parents (keys): the job's name and edges inside a workflow.
@@ -54,6 +55,8 @@ class JobSpec:
     scheduled_at: datetime | None = None
     timeout: float | None = None
     backoff: Backoff | None = None
+    expires_at: datetime | None = None
+    deadline: datetime | float | None = None
     unique_key: str | Unique | None = None
     concurrency_key: str | None = None
     key: str = ""
@@ -103,6 +106,8 @@ def submit(
     scheduled_at: datetime | None = None,
     timeout: float | None = None,
     backoff: Backoff | None = None,
+    expires_at: datetime | None = None,
+    deadline: datetime | float | None = None,
     unique_key: str | Unique | None = None,
     concurrency_key: str | None = None,
     user_id: int | None = None,
@@ -120,11 +125,14 @@ def submit(
         scheduled_at=scheduled_at,
         timeout=timeout,
         backoff=backoff,
+        expires_at=expires_at,
+        deadline=deadline,
         unique_key=unique_key,
         concurrency_key=concurrency_key,
     )
     job = prepare(spec)
-    job_id = _insert_alone(job, user_id) if job.scheduled_at is None and job.unique is None else None
+    alone = job.scheduled_at is None and job.unique is None and not job.timed
+    job_id = _insert_alone(job, user_id) if alone else None
     if job_id is None:
         return _insert([job], user_id, name_items=False)[0]
     return Submitted(id=job_id, state=State.AVAILABLE)
@@ -227,6 +235,7 @@ def prepare(spec: JobSpec, *, at: str = "") -> NewJob:
         max_bytes=settings.MAX_PAYLOAD_BYTES,
         max_depth=settings.MAX_PAYLOAD_DEPTH,
     )
+    times = times_of(spec, at)
     unique = None if spec.unique_key is None else Unique.read(spec.unique_key, at=at)
     return NewJob(
         kind=kind.name,
@@ -236,11 +245,12 @@ def prepare(spec: JobSpec, *, at: str = "") -> NewJob:
             spec.max_attempts, kind.max_attempts, field=f"{at}max_attempts", low=1, high=1000
         ),
         payload=payload,
-        options=_options(spec, unique, at),
+        options=options_of(spec, unique, times, at),
         scheduled_at=None
         if spec.scheduled_at is None
         else check_time(spec.scheduled_at, field=f"{at}scheduled_at"),
         unique=unique,
+        timed=bool(times),
     )
 
 
@@ -271,21 +281,3 @@ def _fitting(kind: JobKind, payload: Any, at: str) -> Any:
                 f"{at}payload", f"could not be checked: the model raised {type(error).__name__}"
             ) from error
     return payload
-
-
-def _options(spec: JobSpec, unique: Unique | None, at: str) -> str | None:
-    options: dict[str, Any] = {}
-    if unique is not None:
-        options["unique_key"] = unique.to_dict()
-    if spec.timeout is not None:
-        options["timeout"] = check_seconds(spec.timeout, field=f"{at}timeout", high=MAX_TIMEOUT)
-    if spec.backoff is not None:
-        if not isinstance(spec.backoff, Backoff):
-            reason = f"must be one of jobs.core.backoff, not {type(spec.backoff).__name__}"
-            raise InvalidSubmission(f"{at}backoff", reason)
-        options["backoff"] = spec.backoff.to_dict()
-    if spec.concurrency_key is not None:
-        options["concurrency_key"] = check_text(
-            spec.concurrency_key, field=f"{at}concurrency_key", max_length=200
-        )
-    return json.dumps(options) if options else None

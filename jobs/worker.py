@@ -23,6 +23,7 @@ from typing import Any
 from jobs import conf
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
+from jobs.expiry import Expirer
 from jobs.keeping import LetterKeeper
 from jobs.loop import DATABASE_AWAY, Loop, first_line
 from jobs.maintenance import Heartbeat, Reporter, Rescuer
@@ -164,6 +165,7 @@ class Worker:
             Rescuer(on_death=self._died),
             Reporter(executor=self._executor, on_death=self._died),
             Janitor(on_death=self._died),
+            Expirer(on_death=self._died),
             Overdue(
                 executor=self._executor,
                 stats=lambda: self.scheduler.stats,

@@ -40,7 +40,7 @@ GROUP BY b.job_id, b.pending HAVING b.pending <> count(p.id) OR b.pending = 0
 UNION ALL
 SELECT d.child_id, 'is ' || c.state || ', though its parent ' || p.id || ' is ' || p.state
 FROM jobs_dependency d JOIN job p ON p.id = d.parent_id JOIN job c ON c.id = d.child_id
-WHERE p.state <> 'completed' AND c.state NOT IN ('blocked', 'skipped', 'cancelled')
+WHERE p.state <> 'completed' AND c.state NOT IN ('blocked', 'skipped', 'cancelled', 'discarded')
 UNION ALL
 SELECT j.id, 'is ' || j.state || ', and jobs_deadletter says otherwise'
 FROM job j FULL JOIN jobs_deadletter d ON d.job_id = j.id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -136,6 +136,7 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
         ("Started", ago(job.started_at)),
         ("Finished", ago(job.finished_at)),
     ]
+    facts += _times(job)
     if job.task:
         facts.insert(0, ("Task", job.task))
     if key := (job.options or {}).get("unique_key"):
@@ -153,6 +154,25 @@ def _held(job: Job) -> str:
     if row.until is not None:
         return f"{'until' if row.until > timezone.now() else 'was held until'} {exact(row.until)}"
     return "until it has ended" if row.scope == "unfinished" else "for ever"
+
+
+def _times(job: Job) -> list[tuple[str, Any]]:
+    """What few jobs have: a time to begin or to end by, and workers they have lost."""
+    options: dict[str, Any] = job.options if isinstance(job.options, dict) else {}
+    facts: list[tuple[str, Any]] = []
+    if "expires_at" in options:
+        facts.append(("Begins before", exact(datetime.fromisoformat(options["expires_at"]))))
+    if "deadline" in options:
+        given = options["deadline"]
+        last = (
+            datetime.fromisoformat(given)
+            if isinstance(given, str)
+            else job.created_at + timedelta(seconds=given)
+        )
+        facts.append(("Deadline", exact(last)))
+    if "losses" in options:
+        facts.append(("Workers lost", options["losses"]))
+    return facts
 
 
 def _why(job: Job) -> str:

@@ -16,8 +16,9 @@ from unfold.widgets import (
 
 from jobs.admin.forms import JsonField, ListedInput, ZoneField, place_error
 from jobs.errors import InvalidSubmission
+from jobs.job_options import MAX_TIMEOUT
 from jobs.payloads import check_time
-from jobs.submit import MAX_TIMEOUT, JobSpec
+from jobs.submit import JobSpec
 from jobs.unique import MAX_KEY, Unique
 
 __all__ = ["SubmitForm", "WallTimeField", "instant"]
@@ -88,7 +89,19 @@ class SubmitForm(forms.Form):
         initial="UTC",
         label="Time zone",
         widget=ListedInput("zones"),
-        help_text="In which “not before” is meant. A time that comes twice is the first of the two.",
+        help_text="In which the times of this form are meant. A time that comes twice is the first of the two.",
+    )
+    expires_at = WallTimeField(
+        required=False,
+        label="Start deadline",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
+        help_text="Has it not begun by then, it is discarded. Empty: it may wait for ever.",
+    )
+    deadline = WallTimeField(
+        required=False,
+        label="Deadline",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
+        help_text="No attempt begins or goes on after it. Empty: none.",
     )
     max_attempts = forms.IntegerField(
         required=False,
@@ -128,15 +141,20 @@ class SubmitForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        wall, name = cleaned.get("scheduled_at"), cleaned.get("timezone")
-        if wall is not None and name:
-            try:
-                cleaned["scheduled_at"] = instant(wall, name)
-            except ValidationError as error:
-                self.add_error("scheduled_at", error)
-            except InvalidSubmission as error:
-                place_error(self, error)
+        zone = cleaned.get("timezone")
+        for name in ("scheduled_at", "expires_at", "deadline"):
+            wall = cleaned.get(name)
+            if wall is not None and zone:
+                self._place(cleaned, name, wall, zone)
         return cleaned
+
+    def _place(self, cleaned: dict[str, Any], name: str, wall: datetime, zone: str) -> None:
+        try:
+            cleaned[name] = instant(wall, zone, field=name)
+        except ValidationError as error:
+            self.add_error(name, error)
+        except InvalidSubmission as error:
+            place_error(self, error)
 
     def spec(self) -> JobSpec:
         """Raises InvalidSubmission."""
@@ -149,6 +167,8 @@ class SubmitForm(forms.Form):
             max_attempts=fields["max_attempts"],
             scheduled_at=fields["scheduled_at"],
             timeout=fields["timeout"],
+            expires_at=fields["expires_at"],
+            deadline=fields["deadline"],
             unique_key=self._unique(),
         )
 
@@ -163,10 +183,10 @@ class SubmitForm(forms.Form):
         return None
 
 
-def instant(wall: datetime, zone_name: str) -> datetime:
+def instant(wall: datetime, zone_name: str, *, field: str = "scheduled_at") -> datetime:
     """The instant of a wall time, or a ValidationError where the clocks skip it."""
     zone = ZoneInfo(zone_name)
-    check_time(wall.replace(tzinfo=UTC), field="scheduled_at")
+    check_time(wall.replace(tzinfo=UTC), field=field)
     found = wall.replace(tzinfo=zone)
     if found.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != wall:
         raise ValidationError(f"There is no {wall:%H:%M} on this day in {zone_name}: the clocks skip it.")

@@ -91,6 +91,16 @@ class UniqueField(serializers.Field):  # type: ignore[type-arg]
         return value.to_dict()
 
 
+@extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]})
+class DeadlineField(Instant):
+    """A time as a text, or a number of seconds."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            return data
+        return super().to_internal_value(data)
+
+
 class JobBody(Body):
     """One job. What is left out or null comes from the kind."""
 
@@ -104,6 +114,16 @@ class JobBody(Body):
     scheduled_at = Instant(required=False, allow_null=True, help_text="Earliest start, with a zone.")
     timeout = Seconds(required=False, allow_null=True, help_text="Seconds an attempt may take.")
     backoff = BackoffField(required=False, allow_null=True, help_text="Waits between attempts.")
+    expires_at = Instant(
+        required=False,
+        allow_null=True,
+        help_text="Start deadline, with a zone: has it not begun by then, it is discarded.",
+    )
+    deadline = DeadlineField(
+        required=False,
+        allow_null=True,
+        help_text="An instant with a zone, or seconds from now: no attempt begins or goes on after it.",
+    )
     unique_key = UniqueField(
         required=False,
         allow_null=True,

@@ -10,11 +10,13 @@ from jobs.models.keys import IdempotencyKey, UniqueKey
 from jobs.models.limits import Bucket, PausedKind, Permit
 from jobs.models.queue import Queue, WorkerProcess
 from jobs.models.schedule import Schedule, Slot
+from jobs.models.timing import Begun, Expiring
 from jobs.models.waiting import Blocked, CancelRequest, Claim, Closed, Ready, Scheduled
 from jobs.models.workflow import Dependency, Workflow
 
 __all__ = [
     "Attempt",
+    "Begun",
     "Blocked",
     "Bucket",
     "CancelRequest",
@@ -27,6 +29,7 @@ __all__ = [
     "DeadLetterTally",
     "Dependency",
     "Effect",
+    "Expiring",
     "IdempotencyKey",
     "Job",
     "LogLine",

@@ -12,9 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from jobs.completion import failed
 from jobs.context import JobContext, Report
 from jobs.errors import JobTimeout
-from jobs.outcomes import Failed, GiveBack, Outcome, Settled
+from jobs.outcomes import GiveBack, Outcome, Settled
 from jobs.registry import JobKind
 from jobs.running.reports import Reports
 from jobs.store.values import ClaimedJob
@@ -50,7 +51,7 @@ class Attempts:
             job,
             json.loads(job.payload) if job.payload != "{}" else {},
             report=self._report,
-            deadline=None if timeout is None else began + timeout,
+            deadline=_sooner(None if timeout is None else began + timeout, job.stop_at),
         )
         self.running[job.id] = context
         return context
@@ -87,5 +88,12 @@ class Attempts:
     def judged(context: JobContext, outcome: Outcome) -> Outcome:
         """An attempt that took longer than its timeout has failed, whatever the handler made of it."""
         if context.timed_out and not isinstance(outcome, GiveBack | Settled):
-            return Failed(error_class=JobTimeout.__name__, message="the attempt ran longer than its timeout")
+            return failed(JobTimeout, "the attempt ran longer than its timeout")
         return outcome
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    """An attempt's time is up at its timeout or at its job's deadline, whichever comes first."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -165,5 +165,5 @@ def _failure(error: BaseException, kind: JobKind) -> Outcome:
     told = completion.failure(error)
     if isinstance(error, MemoryError) and kind.memory_mb is not None and isinstance(told, Failed):
         message = f"the attempt needed more than its {kind.memory_mb} MB of memory"
-        return Failed(error_class=MemoryLimit.__name__, message=message, traceback=told.traceback)
+        return completion.failed(MemoryLimit, message, traceback=told.traceback)
     return told

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 from jobs import completion
 from jobs.context import JobContext
@@ -24,6 +25,7 @@ from jobs.outcomes import Completed, Outcome
 from jobs.registry import JobKind
 from jobs.running.attempts import Attempts
 from jobs.running.cleaning import clean_connections
+from jobs.running.gate import Gate, is_asked_about
 from jobs.store.values import ClaimedJob
 
 __all__ = ["Coroutines", "until_cancelled"]
@@ -34,8 +36,9 @@ logger = logging.getLogger("opsched.worker")
 class Coroutines:
     """At most `concurrency` async jobs at once; `put` may be called from another thread."""
 
-    def __init__(self, attempts: Attempts, *, concurrency: int, wake: Callable[[], None]) -> None:
+    def __init__(self, attempts: Attempts, gate: Gate, *, concurrency: int, wake: Callable[[], None]) -> None:
         self._attempts = attempts
+        self._gate = gate
         self._concurrency = concurrency
         self._wake = wake
         self._waiting: deque[tuple[JobKind, ClaimedJob]] = deque()
@@ -116,6 +119,21 @@ class Coroutines:
 
     async def _run(self, kind: JobKind, job: ClaimedJob, began: float) -> Outcome | None:
         """The outcome; None when the attempt was given up meanwhile."""
+        if not is_asked_about(job):
+            return await self._attempt(kind, job, began)
+        try:
+            verdict = await asyncio.to_thread(self._ask, job)
+            return await self._attempt(kind, job, time.monotonic()) if verdict is None else verdict
+        finally:
+            self._gate.leave(job)
+
+    def _ask(self, job: ClaimedJob) -> Outcome | None:
+        try:
+            return self._gate.enter(job)
+        finally:
+            connections.close_all()  # the thread is anybody's
+
+    async def _attempt(self, kind: JobKind, job: ClaimedJob, began: float) -> Outcome | None:
         context = self._attempts.begin(kind, job, began)
         try:
             outcome = completion.outcome_of(await until_cancelled(context, kind.fn(context, context.payload)))

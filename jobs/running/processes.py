@@ -24,9 +24,10 @@ from typing import Any
 from django.db import connections
 
 from jobs import conf
+from jobs.completion import failed
 from jobs.context import JobContext
 from jobs.errors import JobTimeout, ProcessDied
-from jobs.outcomes import Cancel, Failed, GiveBack, Outcome
+from jobs.outcomes import Cancel, GiveBack, Outcome
 from jobs.registry import JobKind
 from jobs.running.attempts import Attempts
 from jobs.running.child import Ground, main
@@ -93,7 +94,7 @@ class Processes:
                 self._put_back(child)
                 return outcome
             self._drop(child)  # it died while it had nothing to do
-        return Failed(error_class=ProcessDied.__name__, message=f"no child process could be started: {why}")
+        return failed(ProcessDied, f"no child process could be started: {why}")
 
     def _take(self) -> _Child | None:
         """A child with nothing to do; None when the worker stops."""
@@ -247,10 +248,7 @@ class _Watch:
         if self._context.cancel_requested:
             reason = self._context.cancel_reason or "cancelled"
             return Cancel(f"{reason} (killed: it did not stop within {self._grace:g} s)")
-        return Failed(
-            error_class=JobTimeout.__name__,
-            message="the attempt ran longer than its timeout and was killed",
-        )
+        return failed(JobTimeout, "the attempt ran longer than its timeout and was killed")
 
     def _died(self) -> Outcome:
         self._child.kill()
@@ -258,7 +256,7 @@ class _Watch:
         code = self._child.exit_code()
         limit = self._kind.memory_mb
         hint = "" if limit is None else f"; its memory was limited to {limit} MB"
-        return Failed(error_class=ProcessDied.__name__, message=f"{_said(code)}{hint}")
+        return failed(ProcessDied, f"{_said(code)}{hint}")
 
 
 def _said(code: int | None) -> str:

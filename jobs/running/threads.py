@@ -23,6 +23,7 @@ from jobs.registry import JobKind, Registry
 from jobs.running import atomic
 from jobs.running.attempts import Attempts
 from jobs.running.cleaning import clean_connections
+from jobs.running.gate import Gate, is_asked_about
 from jobs.running.processes import Processes
 from jobs.store.values import ClaimedJob
 
@@ -36,6 +37,7 @@ class Threads:
         self,
         attempts: Attempts,
         processes: Processes,
+        gate: Gate,
         *,
         registry: Registry,
         concurrency: int,
@@ -43,6 +45,7 @@ class Threads:
     ) -> None:
         self._attempts = attempts
         self._processes = processes
+        self._gate = gate
         self._registry = registry
         self._concurrency = concurrency
         self._wake = wake
@@ -105,6 +108,15 @@ class Threads:
         kind = self._kind(job)
         if kind is None:
             return GiveBack(f'this worker knows no kind "{job.kind}"')
+        if not is_asked_about(job):
+            return self._attempt(kind, job, began)
+        try:
+            verdict = self._gate.enter(job)
+            return self._attempt(kind, job, time.monotonic()) if verdict is None else verdict
+        finally:
+            self._gate.leave(job)
+
+    def _attempt(self, kind: JobKind, job: ClaimedJob, began: float) -> Outcome | None:
         context = self._attempts.begin(kind, job, began)
         if kind.isolation == "process":
             try:

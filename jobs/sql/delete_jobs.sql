@@ -13,6 +13,10 @@ WITH gone AS MATERIALIZED (
     DELETE FROM jobs_progress p USING gone g WHERE p.job_id = g.id
 ), closed AS (
     DELETE FROM jobs_closed c USING gone g WHERE c.job_id = g.id
+), expiring AS (
+    DELETE FROM jobs_expiring e USING gone g WHERE e.job_id = g.id
+), begun AS (
+    DELETE FROM jobs_begun b USING gone g WHERE b.job_id = g.id
 ), edges AS (
     DELETE FROM jobs_dependency d USING gone g WHERE d.child_id = g.id OR d.parent_id = g.id
 )

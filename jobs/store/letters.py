@@ -25,6 +25,7 @@ __all__ = ["discard", "fold", "forget", "record", "replay", "undo_discard", "und
 FOLD_LOCK = 0x6F70_7363_0002  # the janitor's is ..._0001
 _FOLDED = 50_000
 _FORGOTTEN = 1_000
+_SPENT = "has used up the 32,000 attempts that a job can have"
 _CHANGED = "it has died again since the set was chosen"
 
 
@@ -40,12 +41,20 @@ def replay(
 
     payload: JSON text that the jobs get first; the old one is kept for an undo.
     """
-    held = _hold(cursor, run, chosen)
+    held = _with_attempts_left(cursor, run, _hold(cursor, run, chosen))
     _keep(cursor, run, held, now=now, payload=payload is not None)
     if payload is not None:
         for job in held:
             execute(cursor, "set_payload", {"payload": payload, "job": job})
     return moving.replay(cursor, held, attempts=run.attempts, now=now) if held else []
+
+
+def _with_attempts_left(cursor: Cursor, run: Run, ids: Sequence[int]) -> list[int]:
+    spent = {row[0] for row in rows(cursor, "spent_jobs", {"ids": list(ids)})} if ids else set()
+    if spent:
+        params = {"run": run.id, "ids": sorted(spent), "reasons": [_SPENT for _ in spent]}
+        execute(cursor, "refuse_items", params)
+    return [job for job in ids if job not in spent]
 
 
 def discard(cursor: Cursor, run: Run, chosen: Mapping[int, datetime]) -> list[Moved]:

@@ -54,17 +54,20 @@ def replay(cursor: Cursor, ids: Sequence[int], *, attempts: int, now: datetime |
     return moved
 
 
-def close(cursor: Cursor, ids: Sequence[int], target: State, *, reason: str) -> list[Moved]:
-    """Cancel waiting jobs or discard dead letters; what waits for them is skipped."""
-    return close_with(cursor, ids, target, reason=reason)[0]
+def close(
+    cursor: Cursor, ids: Sequence[int], target: State, *, reason: str, move: str | None = None
+) -> list[Moved]:
+    """Cancel waiting jobs, discard dead letters (or waiting jobs: `move="expire"`); what waits for them is skipped."""
+    return close_with(cursor, ids, target, reason=reason, move=move)[0]
 
 
 def close_with(
-    cursor: Cursor, ids: Sequence[int], target: State, *, reason: str
+    cursor: Cursor, ids: Sequence[int], target: State, *, reason: str, move: str | None = None
 ) -> tuple[list[Moved], list[int]]:
     """As `close`, with the ids of the jobs that were skipped."""
-    wanted = hold(cursor, ids) if target is State.CANCELLED else list(ids)
-    params = {"ids": wanted, "sources": allowed_from(_MOVE[target]), "target": target.value}
+    move = move or _MOVE[target]
+    wanted = list(ids) if move == "discard" else hold(cursor, ids)
+    params = {"ids": wanted, "sources": allowed_from(move), "target": target.value}
     moved = _moved(rows(cursor, "close", params))
     if not moved:
         return [], []

@@ -8,6 +8,7 @@ from datetime import datetime
 from jobs.events import EventKind, chunks, encode_jobs, job_frame
 from jobs.states import State
 from jobs.store.statements import Cursor, execute, rows
+from jobs.store.timing import watch
 from jobs.store.values import NewJob
 from notifications.arrays import numbers, texts
 from notifications.log import append_encoded
@@ -64,6 +65,8 @@ def insert_jobs(
         "now": now,
     }
     placed = [(row[0], _STATE[row[1]]) for row in rows(cursor, "insert_jobs", params)]
+    if any(job.timed for job in jobs):
+        watch(cursor, [job_id for job, (job_id, _) in zip(jobs, placed, strict=True) if job.timed])
     _tell(cursor, jobs, placed, workflow_id)
     return placed
 

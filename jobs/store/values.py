@@ -10,7 +10,17 @@ from typing import Any
 from jobs.states import State
 from jobs.unique import Unique
 
-__all__ = ["Claimed", "ClaimedJob", "Error", "Moved", "NewJob", "Recorded", "Transition", "merge"]
+__all__ = [
+    "Beginning",
+    "Claimed",
+    "ClaimedJob",
+    "Error",
+    "Moved",
+    "NewJob",
+    "Recorded",
+    "Transition",
+    "merge",
+]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +39,8 @@ class NewJob:
     scheduled_at: datetime | None = None
     task: str = ""
     pending: int = 0
+    timed: bool = False
+    """Has a start deadline or a deadline among its options."""
     unique: Unique | None = None
 
 
@@ -53,6 +65,16 @@ class ClaimedJob:
     claim_id: int = 0
     worker_id: int = 0
     limited: bool = False  # holds a place that others wait for
+    stop_at: float | None = None
+    """The job's deadline on `time.monotonic()`, known once its handler is about to begin; None without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """What the database says before a handler begins. `expired`: it must not. `seconds_left`: until its deadline."""
+
+    expired: bool
+    seconds_left: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,17 +84,21 @@ def lose(cursor: Cursor, *, worker_id: int, beat: int, lease: float) -> bool:
     return False
 
 
-def rescue_orphans(cursor: Cursor) -> int:
-    """Give back the jobs of every batch whose worker lives no more; the number of jobs."""
+def rescue_orphans(cursor: Cursor, *, max_losses: int = 3) -> int:
+    """Give back the jobs of every batch whose worker lives no more; the number of jobs.
+
+    A job that has lost so many workers is a dead letter.
+    """
     orphans = rows(cursor, "orphaned_claims", {"limit": _BATCHES})
-    rescued = sum(_rescue_batch(cursor, worker_id, ids) for _, worker_id, ids in orphans)
+    rescued = sum(_rescue_batch(cursor, worker_id, ids, max_losses) for _, worker_id, ids in orphans)
     if orphans:
         execute(cursor, "delete_claims", {"ids": [row[0] for row in orphans]})
     return rescued
 
 
-def _rescue_batch(cursor: Cursor, worker_id: int, ids: Sequence[int]) -> int:
-    held = rows(cursor, "rescue", {"ids": list(ids), "worker": worker_id})
+def _rescue_batch(cursor: Cursor, worker_id: int, ids: Sequence[int], max_losses: int) -> int:
+    rows(cursor, "lock_running", {"ids": sorted(ids)})
+    held = rows(cursor, "rescue", {"ids": list(ids), "worker": worker_id, "most": max_losses})
     if not held:
         return 0
     _record(cursor, worker_id, held)
@@ -107,7 +111,7 @@ def _rescue_batch(cursor: Cursor, worker_id: int, ids: Sequence[int]) -> int:
         params = {
             "jobs": dead,
             "error_classes": [_LOST for _ in dead],
-            "messages": [_LOST_MESSAGE for _ in dead],
+            "messages": [_dead_message(row[8]) for row in held if row[4] == State.DEAD],
             "tracebacks": ["" for _ in dead],
             "fingerprints": ["worker_lost" for _ in dead],
         }
@@ -125,14 +129,21 @@ def _record(cursor: Cursor, worker_id: int, held: Sequence[tuple[Any, ...]]) -> 
         "starts": [row[6] for row in held],
         "outcomes": ["lost" for _ in held],
         "error_classes": [_LOST for _ in held],
-        "messages": [_LOST_MESSAGE for _ in held],
+        "messages": [
+            f"{_LOST_MESSAGE}; its handler had not begun" if row[7] else _LOST_MESSAGE for row in held
+        ],
         "tracebacks": ["" for _ in held],
     }
     execute(cursor, "insert_attempts", params)
 
 
+def _dead_message(losses: int) -> str:
+    return _LOST_MESSAGE if losses == 1 else f"{_LOST_MESSAGE}; it has lost {losses} workers"
+
+
 def _event(row: tuple[Any, ...], worker_id: int) -> Any:
-    job_id, kind, queue, workflow_id, state, attempt, _ = row
+    job_id, kind, queue, workflow_id, state, attempt, _, innocent, losses = row
+    extra = {} if innocent else {"losses": losses}
     return job_event(
         EventKind.JOB_DEAD if state == State.DEAD else EventKind.JOB_RESCUED,
         job_id=job_id,
@@ -142,4 +153,5 @@ def _event(row: tuple[Any, ...], worker_id: int) -> Any:
         state=state,
         attempt=attempt,
         worker=worker_id,
+        **extra,
     )

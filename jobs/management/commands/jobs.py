@@ -67,6 +67,10 @@ class Command(BaseCommand):
         parser.add_argument("--at", help="Earliest start, such as 2030-01-31T08:00:00+01:00.")
         parser.add_argument("--max-attempts", type=int)
         parser.add_argument("--timeout", type=float, help="Seconds an attempt may take.")
+        parser.add_argument("--expires-at", help="Discard it, if it has not begun by then.")
+        parser.add_argument(
+            "--deadline", help="No attempt after this time, or after so many seconds from now."
+        )
         parser.add_argument("--unique-key", help="One job a key, within its kind.")
         parser.add_argument(
             "--unique-scope", choices=SCOPES, help="How long the key is held (default unfinished)."
@@ -107,6 +111,10 @@ class Command(BaseCommand):
             max_attempts=options["max_attempts"],
             scheduled_at=None if options["at"] is None else _time(options["at"]),
             timeout=options["timeout"],
+            expires_at=None
+            if options["expires_at"] is None
+            else _time(options["expires_at"], "--expires-at"),
+            deadline=None if options["deadline"] is None else _deadline(options["deadline"]),
             unique_key=_unique(options),
         )
         placed = steering.submit(Actor(), [spec])[0]
@@ -231,8 +239,15 @@ def _unique(options: dict[str, Any]) -> Unique | None:
     return Unique.read(given)
 
 
-def _time(text: str) -> datetime:
+def _time(text: str, option: str = "--at") -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        raise InvalidSubmission("--at", f"{text!r} is no date with time and zone in ISO 8601") from None
+        raise InvalidSubmission(option, f"{text!r} is no date with time and zone in ISO 8601") from None
+
+
+def _deadline(text: str) -> datetime | float:
+    try:
+        return float(text)
+    except ValueError:
+        return _time(text, "--deadline")
