@@ -14,10 +14,11 @@ import psycopg
 from django.db import Error
 
 from jobs.database import django_cursor
-from jobs.outcomes import Expire, GiveBack, Outcome
+from jobs.outcomes import Expire, GiveBack, Outcome, Settled
 from jobs.running.cleaning import clean_connections
+from jobs.states import State
 from jobs.store.timing import EXPIRED, LATE, begin_attempt
-from jobs.store.values import ClaimedJob
+from jobs.store.values import ClaimedJob, Recorded, Transition
 
 __all__ = ["Gate", "is_asked_about"]
 
@@ -51,7 +52,7 @@ class Gate:
             clean_connections()
             return GiveBack("the database could not be asked whether it may begin")
         if found is None:
-            return GiveBack("it belongs to another worker by now")
+            return _gone(job)
         if found.expired:
             return Expire(EXPIRED)
         if found.seconds_left is not None:
@@ -64,3 +65,11 @@ class Gate:
         if self._inside is job:
             self._inside = None
             self._alone.release()
+
+
+def _gone(job: ClaimedJob) -> Settled:
+    """It belongs to another worker by now. The database has said so, and no late write has to be refused for it."""
+    known = Recorded(recorded=[job.id])
+    return Settled(
+        Transition(job=job, target=State.AVAILABLE, reason="taken by another worker", settled=known)
+    )
