@@ -28,7 +28,7 @@ from jobs.models import (
 )
 from jobs.states import FINISHED, State
 
-__all__ = ["Try", "collect"]
+__all__ = ["Try", "collect", "holds_key"]
 
 _ATTEMPTS = 100
 _LINES = 1_000
@@ -146,13 +146,20 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
     return facts
 
 
-def _held(job: Job) -> str:
-    """How long the job's unique key is still its own."""
+def holds_key(job: Job) -> UniqueKey | None:
+    """The unique key that is the job's own at this moment."""
     row = UniqueKey.objects.filter(job_id=job.pk).first()
     if row is None or (row.scope == "unfinished" and job.state in FINISHED):
+        return None
+    return row if row.until is None or row.until > timezone.now() else None
+
+
+def _held(job: Job) -> str:
+    row = holds_key(job)
+    if row is None:
         return "free again"
     if row.until is not None:
-        return f"{'until' if row.until > timezone.now() else 'was held until'} {exact(row.until)}"
+        return f"until {exact(row.until)}"
     return "until it has ended" if row.scope == "unfinished" else "for ever"
 
 

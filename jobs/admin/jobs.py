@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.decorators import action
 
-from jobs import control, steering
+from jobs import control, releasing, steering
 from jobs.admin import job_page
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import Act
@@ -90,12 +90,26 @@ DISCARD = Act(
 )
 
 
+RELEASE_KEY = Act(
+    name="release_key",
+    label="Release key",
+    permissions=("jobs.cancel_job",),
+    consequence="The job's unique key is free at once: the same work can be submitted again, also while this job is "
+    "unfinished. The job itself is left as it is.",
+    run=releasing.release_key,
+    refusal=lambda job: "" if job_page.holds_key(job) else "holds no unique key",
+    icon="key_off",
+    danger=True,
+    bulk=False,
+)
+
+
 @admin.register(Job)
 class JobAdmin(SteeredAdmin):
     class Media:
         js = ["jobs/job_said.js"]  # besides what SteeredAdmin has
 
-    acts = (CANCEL, RUN_NOW, PRIORITY, REPLAY, DISCARD)
+    acts = (CANCEL, RUN_NOW, PRIORITY, REPLAY, DISCARD, RELEASE_KEY)
     actions_list = ("submit_job",)
     list_display = ("number", "state_badge", "kind", "queue", "priority", "tries", "created", "belongs_to")
     list_filter = (StateFilter, KindFilter, QueueFilter, WorkflowFilter)

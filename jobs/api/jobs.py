@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from jobs import control, steering
+from jobs import control, releasing, steering
 from jobs.api import answers, examples
 from jobs.api.base import ApiViewSet
 from jobs.api.bodies import BulkBody, JobBody, PriorityBody, ReasonBody, spec_of
@@ -51,6 +51,7 @@ class JobViews(ApiViewSet):
         "create": "jobs.submit_job",
         "bulk": "jobs.submit_job",
         "cancel": "jobs.cancel_job",
+        "release_key": "jobs.cancel_job",
         "run_now": "jobs.run_now_job",
         "priority": "jobs.reprioritise_job",
         "attempts": "jobs.view_attempt",
@@ -172,6 +173,19 @@ class JobViews(ApiViewSet):
         """Of a job that waits."""
         asked = self.body(PriorityBody)
         return answers.of_one(control.set_priority(self.actor, [self.object_id], **asked), self.object_id)
+
+    @operation(
+        "Release a job's unique key",
+        request=ReasonBody,
+        example={"reason": "the invoice was wrong"},
+        response=ActionShape,
+        answer=examples.ACTION,
+    )
+    @action(detail=True, methods=["post"], url_path="release-key")
+    def release_key(self, request: Request, pk: str) -> Response:
+        """The same key can be submitted again at once, whatever its scope; the job itself is left as it is."""
+        asked = self.body(ReasonBody)
+        return answers.of_one(releasing.release_key(self.actor, [self.object_id], **asked), self.object_id)
 
     @operation(
         "List a job's attempts", response=AttemptShape(many=True), answer=examples.ATTEMPT, filters=False

@@ -21,7 +21,7 @@ from jobs.store.values import NewJob
 from jobs.unique import Existing, Unique
 from notifications.log import EventDraft, append
 
-__all__ = ["Placed", "delete_free_keys", "insert_unique", "settle_keys"]
+__all__ = ["Placed", "delete_free_keys", "insert_unique", "release", "settle_keys"]
 
 Name = tuple[str, str]
 """Key, kind: the order in which they are locked."""
@@ -96,6 +96,12 @@ def settle_keys(cursor: Cursor, ids: Sequence[int]) -> None:
 def delete_free_keys(cursor: Cursor, *, limit: int) -> int:
     """Keys whose window is over; the number deleted."""
     return execute(cursor, "delete_free_keys", {"limit": limit})
+
+
+def release(cursor: Cursor, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Free the keys of these jobs; what each held: key, kind and scope."""
+    freed = rows(cursor, "release_keys", {"ids": list(ids)})
+    return {job_id: {"unique_key": key, "kind": kind, "scope": scope} for job_id, kind, key, scope in freed}
 
 
 def _name(job: NewJob) -> Name | None:

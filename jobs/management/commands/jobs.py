@@ -16,7 +16,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.forms.models import model_to_dict
 
-from jobs import conf, control, queries, steering
+from jobs import conf, control, queries, releasing, steering
 from jobs.control import ActionResult, Actor
 from jobs.errors import ActionRefused, ConfigurationError, InvalidSubmission, NotFound
 from jobs.management import tables
@@ -46,6 +46,7 @@ class Command(BaseCommand):
             ("cancel", "Cancel jobs that wait, ask running ones to stop.", False),
             ("replay", "Give dead letters a fresh attempt.", True),
             ("discard", "Decide that dead letters shall not run.", True),
+            ("release-key", "Free the unique keys of jobs before their time.", False),
         ):
             steer = actions.add_parser(action, help=text)
             steer.add_argument("ids", type=_job_id, nargs="+", metavar="ID")
@@ -89,7 +90,7 @@ class Command(BaseCommand):
         _with_json(parser)
 
     def handle(self, *_: Any, **options: Any) -> None:
-        act: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['action']}")
+        act: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['action'].replace('-', '_')}")
         try:
             act(options)
         except (InvalidSubmission, ConfigurationError) as error:
@@ -157,6 +158,10 @@ class Command(BaseCommand):
 
     def _discard(self, options: dict[str, Any]) -> None:
         self._report(control.discard(Actor(), options["ids"], reason=options["reason"]), "discarded", options)
+
+    def _release_key(self, options: dict[str, Any]) -> None:
+        freed = releasing.release_key(Actor(), options["ids"], reason=options["reason"])
+        self._report(freed, "has no unique key any more", options)
 
     def _pause(self, options: dict[str, Any]) -> None:
         self._tell_queue(steering.pause_queue(Actor(), options["queue"], reason=options["reason"]), options)

@@ -104,3 +104,18 @@ def test_jobs_are_found_by_their_unique_key(as_operator: Client) -> None:
     jobs.submit(KIND, unique_key="invoice 43")
     page = as_operator.get("/admin/jobs/job/", {"q": "invoice 42"})
     assert [row.pk for row in page.context["cl"].result_list] == [job]
+
+
+def test_a_key_is_released_on_the_page_of_its_job(as_operator: Client, as_viewer: Client) -> None:
+    job = jobs.submit(KIND, unique_key="k").id
+
+    def buttons(client: Client) -> list[str]:
+        return [button["label"] for button in client.get(f"/admin/jobs/job/{job}/change/").context["buttons"]]
+
+    assert "Release key" in buttons(as_operator)
+    assert buttons(as_viewer) == []
+    url = "/admin/jobs/job/_act/release_key/"
+    assert "can be submitted again" in as_operator.get(url, {"keys": job}).content.decode()
+    as_operator.post(url, {"keys": job, "confirmed": "yes", "reason": "again"})
+    assert "Release key" not in buttons(as_operator)
+    assert facts(as_operator, job)["Unique key"] == "k: free again"

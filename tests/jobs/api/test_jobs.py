@@ -295,3 +295,14 @@ def test_effects_and_lost_lines_of_a_job_are_told(operator: Any, submit: Submit)
         ("mail", "job", 2, {"paid": True}),
     ]
     assert operator.ask("GET", "/jobs/99999999/effects").status_code == 404
+
+
+def test_a_unique_key_is_released_once(operator: Any, viewer: Any, submit: Submit) -> None:
+    job = submit(unique_key={"key": "k", "scope": "forever"})
+    assert viewer.ask("POST", f"/jobs/{job}/release-key", {}).status_code == 403
+    done = operator.ask("POST", f"/jobs/{job}/release-key", {"reason": "again"})
+    assert (done.status_code, done.json()["done"]) == (200, [job])
+    again = operator.ask("POST", f"/jobs/{job}/release-key", {})
+    assert (again.status_code, again.json()["detail"]) == (409, f"Job {job} holds no unique key.")
+    assert operator.ask("POST", "/jobs/4711/release-key", {}).status_code == 404
+    assert submit(unique_key="k") != job

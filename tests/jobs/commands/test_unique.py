@@ -61,3 +61,14 @@ def test_all_rules_can_be_given() -> None:
 def test_what_is_wrong_is_named(words: tuple[str, ...], reason: str) -> None:
     assert refused(2, *words).startswith(reason)
     assert not Job.objects.exists()
+
+
+def test_a_key_is_released() -> None:
+    job = int(jobs("--unique-key", "k", "--unique-scope", "forever")[0])
+    out = io.StringIO()
+    call_command("jobs", "release-key", str(job), "--reason", "again", stdout=out)
+    assert out.getvalue() == f"job {job} has no unique key any more\n"
+    assert int(jobs("--unique-key", "k")[0]) != job
+    with pytest.raises(CommandError, match="holds no unique key") as caught:
+        call_command("jobs", "release-key", str(job))
+    assert caught.value.returncode == 1
