@@ -76,12 +76,14 @@ class ActsMixin:
 
     def offered(self, request: HttpRequest, row: Model) -> list[dict[str, str]]:
         """The buttons of an object's page: what is possible now and permitted."""
+        # Not through `address`, which quotes what it is given as the admin quotes keys: "run_now" was no page.
+        where = f"admin:jobs_{self.opts.model_name}_act"
         return [
             {
                 "label": act.label,
                 "icon": act.icon,
                 "danger": "danger" if act.danger else "",
-                "url": f"{address(self.model, 'act', act.name)}?keys={row.pk}",
+                "url": f"{reverse(where, args=[act.name])}?keys={row.pk}",
             }
             for act in self.acts
             if self.may(request, act) and not act.refusal(row)

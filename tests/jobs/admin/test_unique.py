@@ -114,8 +114,9 @@ def test_a_key_is_released_on_the_page_of_its_job(as_operator: Client, as_viewer
 
     assert "Release key" in buttons(as_operator)
     assert buttons(as_viewer) == []
-    url = "/admin/jobs/job/_act/release_key/"
-    assert "can be submitted again" in as_operator.get(url, {"keys": job}).content.decode()
+    page = as_operator.get(f"/admin/jobs/job/{job}/change/")
+    (url,) = [button["url"] for button in page.context["buttons"] if button["label"] == "Release key"]
+    assert "can be submitted again" in as_operator.get(url).content.decode()
     as_operator.post(url, {"keys": job, "confirmed": "yes", "reason": "again"})
     assert "Release key" not in buttons(as_operator)
     assert facts(as_operator, job)["Unique key"] == "k: free again"

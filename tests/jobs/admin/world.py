@@ -97,7 +97,7 @@ def make(operator: User) -> World:
             jobs.JobSpec(kind=KIND, key="c", parents=["a", "b"]),
         ],
     )
-    available = jobs.submit(KIND, {"n": 1}).id
+    available = jobs.submit(KIND, {"n": 1}, unique_key="one").id
     LogLine.objects.create(job_id=available, attempt=1, at=timezone.now(), line="<i>a line</i>")
     scheduled = jobs.submit(KIND, scheduled_at=timezone.now() + timedelta(hours=1)).id
     worker = WorkerProcess.objects.create(
