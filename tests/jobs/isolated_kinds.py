@@ -42,6 +42,11 @@ def parents(ctx: JobContext, payload: dict[str, Any]) -> Any:
     return {"parents": ctx.parents(), "database": name}
 
 
+@isolated("once")
+def once(ctx: JobContext, payload: dict[str, Any]) -> Any:
+    return ctx.once("isolated", lambda: {"job": ctx.job_id})
+
+
 @isolated("leave")
 def leave(ctx: JobContext, payload: dict[str, Any]) -> None:
     os._exit(payload["code"])

@@ -177,6 +177,12 @@ def test_the_end_of_the_worker_is_the_end_of_its_children(bench: Bench) -> None:
     gone(*pids)
 
 
+def test_a_child_records_its_effects_like_any_other(bench: Bench) -> None:
+    first, second = jobs.submit("isolated.once"), jobs.submit("isolated.once")
+    answers = [bench.until(one.id, "completed").result for one in (first, second)]
+    assert answers[0] == answers[1], "one had the effect, both have its result"
+
+
 def test_reports_of_a_child_are_written_like_any_others(bench: Bench) -> None:
     from jobs.maintenance import Reporter
 
