@@ -172,6 +172,8 @@ SPECTACULAR_SETTINGS = {
         "FirstJobState": "jobs.api.submissions.FIRST_STATES",
         "WorkflowState": "jobs.models.workflow.Workflow.STATES",
         "WorkerState": "jobs.models.queue.WorkerProcess.STATES",
+        "DeadLetterRunState": "jobs.models.deadletter_run.DeadLetterRun.STATES",
+        "DeadLetterItemState": "jobs.models.deadletter_run.DeadLetterItem.STATES",
     },
 }
 

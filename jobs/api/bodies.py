@@ -183,6 +183,7 @@ class PriorityBody(ReasonBody):
 
 
 class ReplayBody(RequiredReasonBody):
+    payload = JsonObject(required=False, help_text="Instead of the old one, which an undo brings back.")
     attempts = Whole(min_value=1, max_value=1000, required=False, help_text="Fresh attempts; 1 if left out.")
 
 

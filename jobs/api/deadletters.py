@@ -10,15 +10,18 @@ from jobs import control
 from jobs.api import answers, examples
 from jobs.api.base import ApiViewSet
 from jobs.api.bodies import BulkDiscardBody, BulkReplayBody, ReplayBody, RequiredReasonBody
+from jobs.api.deadletter_shapes import LettersShape
 from jobs.api.filters import DeadLetterFilters
 from jobs.api.schema import operation
-from jobs.api.shapes import ActionShape, DeadLetterDetailShape, DeadLetterShape
+from jobs.api.shapes import DeadLetterDetailShape, DeadLetterShape
+from jobs.deadletters import replay_edited
 from jobs.models import DeadLetter
 
 __all__ = ["DeadLetterViews"]
 
+_DONE = {**examples.ACTION, "run": 5}
 _BULK = {
-    **examples.ACTION,
+    **_DONE,
     "refused": [{"id": 13, "reason": "job 13 is completed; only dead letters can be replayed"}],
 }
 
@@ -54,21 +57,30 @@ class DeadLetterViews(ApiViewSet):
         "Replay a dead letter",
         request=ReplayBody,
         example={"reason": "the mail server is back", "attempts": 2},
-        response=ActionShape,
-        answer=examples.ACTION,
+        response=LettersShape,
+        answer=_DONE,
     )
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, pk: str) -> Response:
-        """Gives the job fresh attempts and makes it available. 409 if the job is not dead (any more)."""
+        """Gives the job fresh attempts and makes it available; with another `payload`, if there is one in the body.
+
+        That is checked as at submission. 409 if the job is not dead (any more). `run` is where it can be undone until
+        it starts.
+        """
         asked = self.body(ReplayBody)
-        return answers.of_one(control.replay(self.actor, [self.object_id], **asked), self.object_id)
+        payload = asked.pop("payload", None)
+        if payload is None:
+            done = control.replay(self.actor, [self.object_id], **asked)
+        else:
+            done = replay_edited(self.actor, self.object_id, payload, **asked)
+        return answers.of_one(done, self.object_id)
 
     @operation(
         "Discard a dead letter",
         request=RequiredReasonBody,
         example={"reason": "the customer is gone"},
-        response=ActionShape,
-        answer=examples.ACTION,
+        response=LettersShape,
+        answer=_DONE,
     )
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
@@ -80,7 +92,7 @@ class DeadLetterViews(ApiViewSet):
         "Replay many dead letters",
         request=BulkReplayBody,
         example={"ids": [12, 13], "reason": "the mail server is back"},
-        response=ActionShape,
+        response=LettersShape,
         answer=_BULK,
     )
     @action(detail=False, methods=["post"], url_path="replay")
@@ -92,7 +104,7 @@ class DeadLetterViews(ApiViewSet):
         "Discard many dead letters",
         request=BulkDiscardBody,
         example={"ids": [12, 13], "reason": "the customer is gone"},
-        response=ActionShape,
+        response=LettersShape,
         answer=_BULK,
     )
     @action(detail=False, methods=["post"], url_path="discard")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "ACTION", "ATTEMPT", "BULK", "DEAD_LETTER", "EFFECT", "EVENTS", "JOB", "JOB_DETAIL", "JOB_REQUEST", "LOG_LINE",
-    "PREVIEW", "QUEUE", "SCHEDULE", "SCHEDULE_REQUEST", "SLOT", "SUBMITTED", "WORKER", "WORKFLOW", "WORKFLOW_REQUEST",
+    "ACTION", "ATTEMPT", "BULK", "DEAD_LETTER", "EFFECT", "EVENTS", "GROUP", "ITEM", "JOB", "JOB_DETAIL",
+    "JOB_REQUEST", "LOG_LINE", "PREVIEW", "QUEUE", "RUN", "RUN_DETAIL", "SCHEDULE", "SCHEDULE_REQUEST", "SLOT",
+    "SUBMITTED", "WORKER", "WORKFLOW", "WORKFLOW_REQUEST",
 ]  # fmt: skip
 
 _AT = "2030-01-31T12:00:00Z"
@@ -131,6 +132,53 @@ DEAD_LETTER: Example = {
     "attempts": 5,
     "fingerprint": "5f2c0d7be1a94c33",
     "died_at": _AT,
+}
+GROUP: Example = {
+    "fingerprint": "5f2c0d7be1a94c33",
+    "error_class": "ConnectionError",
+    "message": "the mail server did not answer",
+    "kinds": ["workflow.task"],
+    "letters": 120,
+    "first_seen": _AT,
+    "last_seen": _AT,
+    "owner": "olga",
+    "note": "the mail server is being replaced",
+}
+RUN: Example = {
+    "id": 5,
+    "action": "replay",
+    "state": "running",
+    "operator_name": "olga",
+    "filters": {"fingerprint": "5f2c0d7be1a94c33"},
+    "total": 120,
+    "truncated": False,
+    "digest": "9f2c…",
+    "reason": "the mail server is back",
+    "attempts": 1,
+    "canary": True,
+    "per_minute": 60,
+    "why": "",
+    "done": 12,
+    "refused": 0,
+    "returned": 0,
+    "undone": 0,
+    "canary_job": 12,
+    "canary_passed": True,
+    "created_at": _AT,
+    "expires_at": _AT,
+    "confirmed_at": _AT,
+    "next_at": _AT,
+    "finished_at": None,
+}
+RUN_DETAIL: Example = {**RUN, "preview": None, "outcomes": {"completed": 10, "available": 2}}
+ITEM: Example = {
+    "id": 99,
+    "job_id": 12,
+    "fingerprint": "5f2c0d7be1a94c33",
+    "died_at": _AT,
+    "state": "done",
+    "reason": "",
+    "done_at": _AT,
 }
 QUEUE: Example = {
     "name": "reports",

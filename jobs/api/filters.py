@@ -10,19 +10,22 @@ from typing import Any
 
 import django_filters as df
 from django import forms
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 
 from jobs.api.fields import MAX_ID, read_instant
 from jobs.errors import InvalidSubmission
-from jobs.models import DeadLetter, Job, Schedule, WorkerProcess, Workflow
+from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, Job, Schedule, WorkerProcess, Workflow
 from jobs.queries import holders_of, with_state
 from jobs.states import State
 
 __all__ = [
     "DeadLetterFilters",
+    "GroupFilters",
     "JobFilters",
+    "RunFilters",
     "ScheduleFilters",
     "StrictFilters",
     "WorkerFilters",
@@ -143,11 +146,46 @@ class DeadLetterFilters(FilterSet):
     queue = exactly("queue", "The queue, exactly.")
     error_class = exactly("error_class", "Name of the exception's class, exactly.")
     fingerprint = exactly("fingerprint", "Same for the same error at the same place.")
+    workflow = IdFilter(method="by_workflow", help_text="Dead letters of this workflow.")
     died_after = since("died_at", "Died")
     died_before = until("died_at", "Died")
 
     class Meta:
         model = DeadLetter
+        fields: list[str] = []
+
+    def by_workflow(self, letters: QuerySet[DeadLetter], _name: str, value: int) -> QuerySet[DeadLetter]:
+        return letters.filter(pk__in=Job.objects.filter(workflow_id=value).values("pk"))
+
+
+class GroupFilters(FilterSet):
+    error_class = exactly("error_class", "Name of the exception's class, exactly.")
+    letters = df.ChoiceFilter(
+        choices=[("some", "some"), ("none", "none")],
+        method="by_letters",
+        help_text="Groups with letters that wait, or without.",
+    )
+    owner = df.CharFilter(
+        method="by_owner", max_length=150, strip=False, help_text="Name of the owner, exactly."
+    )
+
+    class Meta:
+        model = DeadLetterGroup
+        fields: list[str] = []
+
+    def by_letters(self, groups: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        return groups.filter(letters__gt=0) if value == "some" else groups.filter(letters__lte=0)
+
+    def by_owner(self, groups: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        return groups.filter(**{f"owner__{get_user_model().USERNAME_FIELD}": value})
+
+
+class RunFilters(FilterSet):
+    action = df.ChoiceFilter(choices=DeadLetterRun.ACTIONS, help_text="What it does.")
+    state = df.ChoiceFilter(choices=DeadLetterRun.STATES, help_text="The state of the run.")
+
+    class Meta:
+        model = DeadLetterRun
         fields: list[str] = []
 
 

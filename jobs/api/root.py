@@ -16,7 +16,17 @@ from jobs.models import Job
 
 __all__ = ["COLLECTIONS", "Nowhere", "RootViews"]
 
-COLLECTIONS = ("jobs", "workflows", "schedules", "dead-letters", "queues", "workers", "events")
+COLLECTIONS = (
+    "jobs",
+    "workflows",
+    "schedules",
+    "dead-letters",
+    "dead-letter-groups",
+    "dead-letter-runs",
+    "queues",
+    "workers",
+    "events",
+)
 
 
 class RootShape(serializers.Serializer[Any]):

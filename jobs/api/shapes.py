@@ -33,6 +33,7 @@ __all__ = [
     "JobShape",
     "PreviewShape",
     "QueueShape",
+    "Read",
     "ScheduleShape",
     "SlotShape",
     "WorkerShape",

@@ -7,6 +7,7 @@ from typing import Any, cast
 from django.urls import URLPattern, re_path
 from rest_framework.routers import SimpleRouter
 
+from jobs.api.deadletter_runs import GroupViews, RunViews
 from jobs.api.deadletters import DeadLetterViews
 from jobs.api.events import EventViews
 from jobs.api.jobs import JobViews
@@ -23,6 +24,8 @@ _router = SimpleRouter(trailing_slash=False)
 _router.register("jobs", JobViews, basename="jobs")
 _router.register("workflows", WorkflowViews, basename="workflows")
 _router.register("schedules", ScheduleViews, basename="schedules")
+_router.register("dead-letter-groups", GroupViews, basename="dead-letter-groups")
+_router.register("dead-letter-runs", RunViews, basename="dead-letter-runs")
 _router.register("dead-letters", DeadLetterViews, basename="dead-letters")
 _router.register("queues", QueueViews, basename="queues")
 _router.register("workers", WorkerViews, basename="workers")

@@ -39,6 +39,7 @@ def addresses(row: int, queue: str) -> Iterator[str]:
         path = str(pattern.pattern).removeprefix("^").removesuffix("$")
         path = path.replace("(?P<pk>[0-9]{1,19})", str(row))
         path = path.replace("(?P<pk>[A-Za-z0-9][A-Za-z0-9_.:-]{0,99})", queue)
+        path = path.replace("(?P<pk>[A-Za-z0-9_.:-]{1,32})", "f" * 32)
         assert "(" not in path, path
         yield "/" + path.replace("\\", "")
 

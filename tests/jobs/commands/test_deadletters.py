@@ -1,0 +1,69 @@
+"""`manage.py deadletters`: what would happen, what was done, what was refused."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from jobs.models import DeadLetter
+from tests.jobs.test_deadletters import dead
+
+pytestmark = pytest.mark.django_db
+
+
+def call(*words: str) -> str:
+    out = StringIO()
+    call_command("deadletters", *words, stdout=out)
+    return out.getvalue()
+
+
+def told(*words: str) -> Any:
+    return json.loads(call(*words, "--json"))
+
+
+def test_a_replay_is_only_said_until_it_is_confirmed_and_can_be_taken_back() -> None:
+    dead(2)
+    assert told("groups")["letters"] == 2
+    assert "ValueError" in call("groups")
+    said = call("replay", "--fingerprint", "f" * 32, "--reason", "mended")
+    assert "2 jobs will get fresh attempts" in said
+    assert "say --yes" in said
+    assert DeadLetter.objects.count() == 2
+    done = told("replay", "--fingerprint", "f" * 32, "--reason", "mended", "--yes")
+    assert (done["state"], done["done"]) == ("finished", 2)
+    assert call("show", str(done["run"])).startswith(f"run {done['run']} (replay): finished, 2 of 2 done")
+    assert call("undo", str(done["run"]), "--reason", "too soon") == "2 taken back, 0 left alone\n"
+    assert DeadLetter.objects.count() == 2
+
+
+def test_a_paced_replay_is_steered() -> None:
+    dead(2)
+    run = told("replay", "--reason", "mended", "--per-minute", "6", "--canary", "--yes")
+    assert run["state"] == "running"
+    states = [told(verb, str(run["run"]))["state"] for verb in ("pause", "resume", "stop")]
+    assert states == ["paused", "running", "stopped"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["replay", "--reason", "", "--yes"], 2),
+        (["replay", "--reason", "r", "--per-minute", "0", "--yes"], 2),
+        (["replay", "--reason", "r", "--attempts", "0", "--yes"], 2),
+        (["replay", "--reason", "r", "--died-after", "2030-01-31T08:00:00"], 2),
+        (["discard", "--reason", "r", "--kind", "zzz", "--yes"], 1),
+        (["groups", "--limit", "0"], 2),
+        (["pause", "4711"], 1),
+        (["show", "4711"], 1),
+    ],
+)
+def test_what_cannot_be_done_ends_with_a_code(words: list[str], code: int) -> None:
+    dead(1)
+    with pytest.raises(CommandError) as caught:
+        call(*words)
+    assert caught.value.returncode == code
+    assert DeadLetter.objects.count() == 1
