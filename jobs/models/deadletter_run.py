@@ -120,7 +120,8 @@ class DeadLetterRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} of {self.total:,} dead letter{'' if self.total == 1 else 's'} (run {self.pk})"
+        letters = "1 dead letter" if self.total == 1 else f"{self.total:,} dead letters"
+        return f"{self.action.capitalize()} of {letters} (run {self.pk})"
 
 
 class DeadLetterItem(models.Model):

@@ -43,6 +43,7 @@ def test_what_waits_and_runs_can_be_cancelled() -> None:
 # table by their callers (`allowed_from`, test_completion).
 STATEMENTS = {
     "claim": ("claim",),
+    "claim_limited": ("claim",),
     "complete": ("complete",),
     "promote": ("promote", "run_now"),
     "replay": ("replay",),
