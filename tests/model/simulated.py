@@ -1,0 +1,234 @@
+"""The model as a database, and handlers that take virtual time: what the simulated workers stand on.
+
+Each function has the shape of the one of the store whose place it takes; the rows are those of the statements that the
+window, the lines and the reconciliation read.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from jobs.outcomes import Completed, Failed, Outcome, Retry, Snooze
+from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
+from tests.model.world import World
+
+__all__ = ["KIND", "Agenda", "Connection", "Database", "Handlers"]
+
+KIND = "test.echo"
+_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
+_OUTCOMES: list[tuple[int, Callable[[], Outcome]]] = [
+    (88, Completed),
+    (7, lambda: Failed(error_class="Boom", message="boom")),
+    (3, lambda: Retry(after=40, reason="later")),
+    (2, lambda: Snooze(20)),
+]
+
+
+class Agenda:
+    """What happens when, in virtual seconds. Equal times in the order they were noted."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = itertools.count()
+
+    @property
+    def now_us(self) -> int:
+        return int(self.now * 1_000_000)
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (self.now + max(0.0, seconds), next(self._number), act))
+
+    def step(self) -> bool:
+        if not self._events:
+            return False
+        self.now, _, act = heapq.heappop(self._events)
+        act()
+        return True
+
+
+class Connection:
+    """Nothing goes through it: what it is asked for by name answers in its place."""
+
+    closed = False
+
+    def cursor(self) -> Any:
+        return nullcontext(self)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Database:
+    """The model, spoken to the way the store is."""
+
+    def __init__(self, agenda: Agenda) -> None:
+        self.world = World()
+        self._agenda = agenda
+        self.taken: Callable[[int, list[int]], None] = lambda *_: None
+        self.completions: dict[int, int] = {}
+
+    def rows(self, _: Any, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = getattr(self, f"_{name}")(params)
+        return found
+
+    def _database_clock(self, _: Any) -> list[tuple[Any, ...]]:
+        return [(self._agenda.now_us,)]
+
+    def _lines(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return [(name, 1, False) for name in params["names"]]
+
+    def _ready_heads(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        lanes = []
+        for queue in params["names"]:
+            front = self.world.ready([queue])[: params["limit"]]
+            if front:
+                lanes.append((queue, KIND, [job.id for job in front], [job.rank for job in front]))
+        return lanes
+
+    def _due_head(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return [(job.id, job.due) for job in self.world.due(int(params["until"] * 1_000_000))][
+            : params["limit"]
+        ]
+
+    def _due_schedules(self, _: Any) -> list[tuple[Any, ...]]:
+        return []
+
+    def _settled_attempts(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        worker = params["worker"]
+        return [
+            (one, attempt)
+            for one, attempt in zip(params["ids"], params["attempts"], strict=True)
+            if not self.world.holds(worker, one, attempt)
+            and self.world.jobs[one].worker == worker
+            and self.world.jobs[one].attempt in (attempt, attempt - 1)
+        ]
+
+    def _my_claims(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        mine = [
+            job
+            for job in self.world.jobs.values()
+            if job.state == "running" and job.worker == params["worker"] and job.claim not in params["known"]
+        ]
+        return [
+            (job.claim, job.id, KIND, job.queue, job.attempt, job.max_attempts, None, "", _EPOCH)
+            for job in mine
+        ]
+
+    # -- the functions of the store ------------------------------------------------------------------------------------
+
+    def claim(
+        self, _: Any, *, worker_id: int, candidates: Sequence[int], limit: int, **_options: Any
+    ) -> Claimed:
+        ids = self.world.claim(worker_id, candidates, limit)
+        if not ids:
+            return Claimed(claim_id=None, jobs=[])
+        self.taken(worker_id, ids)
+        place = {one: number for number, one in enumerate(candidates)}
+        return Claimed(
+            claim_id=self.world.jobs[ids[0]].claim,
+            jobs=[self._claimed(one, worker_id) for one in sorted(ids, key=place.__getitem__)],
+        )
+
+    def _claimed(self, job_id: int, worker_id: int) -> ClaimedJob:
+        job = self.world.jobs[job_id]
+        return ClaimedJob(
+            id=job.id,
+            kind=KIND,
+            queue=job.queue,
+            attempt=job.attempt,
+            max_attempts=job.max_attempts,
+            payload="{}",
+            options=None,
+            workflow_id=None,
+            task="",
+            created_at=_EPOCH,
+            ready_at=None,
+            claim_id=job.claim or 0,
+            worker_id=worker_id,
+        )
+
+    def end_attempts(self, _: Any, worker_id: int, transitions: Sequence[Transition]) -> Recorded:
+        now, accepted = self._agenda.now_us, []
+        for one in transitions:
+            target, delay = one.target.value, int(one.delay * 1_000_000)
+            fence = worker_id, one.job.id, one.job.attempt
+            if self.world.end(*fence, target, now=now, delay=delay, refund=one.refund):
+                accepted.append(one.job.id)
+                if target == "completed":
+                    self.completions[one.job.id] = self.completions.get(one.job.id, 0) + 1
+        lost = [one.job.id for one in transitions if one.job.id not in accepted]
+        released = sum(one.target.value == "available" for one in transitions if one.job.id in accepted)
+        return Recorded(recorded=accepted, lost=lost, released=released)
+
+    def promote(self, _: Any, ids: Iterable[int], **_options: Any) -> list[int]:
+        return self.world.promote(ids, now=self._agenda.now_us)
+
+
+class Handlers:
+    """Has the face of the executor; a job takes as long as the seed says."""
+
+    def __init__(
+        self, agenda: Agenda, rng: random.Random, concurrency: int, wake: Callable[[], None]
+    ) -> None:
+        self._agenda, self._rng, self._wake = agenda, rng, wake
+        self._free = concurrency
+        self._waiting: deque[ClaimedJob] = deque()
+        self._ended: list[tuple[ClaimedJob, Outcome]] = []
+        self._busy = 0.0
+        self.stopped = False
+        self.idle_since = agenda.now
+
+    @property
+    def idle(self) -> bool:
+        return self._free > 0 and not self._waiting
+
+    def put(self, jobs: list[ClaimedJob]) -> None:
+        self._waiting.extend(jobs)
+        self._begin()
+
+    def _begin(self) -> None:
+        while self._free and self._waiting and not self.stopped:
+            job = self._waiting.popleft()
+            self._free -= 1
+            seconds = self._rng.choice((0.01, 0.2, 1.0, 5.0, 60.0))
+            self._agenda.after(seconds, lambda job=job, seconds=seconds: self._finish(job, seconds))  # type: ignore[misc]
+
+    def _finish(self, job: ClaimedJob, seconds: float) -> None:
+        if self.stopped:
+            return
+        weights, ways = zip(*_OUTCOMES, strict=True)
+        self._ended.append((job, self._rng.choices(ways, weights)[0]()))
+        self._busy += seconds
+        self._free += 1
+        self.idle_since = self._agenda.now
+        self._begin()
+        self._wake()
+
+    def collect(self) -> list[tuple[ClaimedJob, Outcome]]:
+        ended, self._ended = self._ended, []
+        return ended
+
+    def take_back(self) -> list[ClaimedJob]:
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
+    def unstarted(self) -> int:
+        return len(self._waiting)
+
+    def running(self) -> dict[int, Any]:
+        return {}
+
+    def busy_seconds(self) -> float:
+        return self._busy
+
+    def has_ended(self) -> bool:
+        return bool(self._ended)

@@ -1,0 +1,64 @@
+"""Every move of a job against an independent model, in sequences that hypothesis invents.
+
+A failure prints the shortest sequence of moves that shows it, ready to be run again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from jobs.store import statements
+from tests.model.machine import Machine
+
+pytestmark = pytest.mark.django_db
+
+COMMON: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "database": None,
+    "print_blob": True,
+}
+SHORT = settings(max_examples=10, stateful_step_count=30, derandomize=True, **COMMON)
+LONG = settings(max_examples=1500, stateful_step_count=60, **COMMON)
+FIRST_FAILURE = settings(
+    SHORT, max_examples=100, stateful_step_count=30, phases=[Phase.generate], report_multiple_bugs=False
+)
+
+
+def test_the_database_does_what_the_model_says() -> None:
+    run_state_machine_as_test(Machine, settings=SHORT)
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_the_database_does_what_the_model_says_for_long() -> None:
+    run_state_machine_as_test(Machine, settings=LONG)
+
+
+@pytest.mark.parametrize(
+    ("name", "guard", "instead"),
+    [
+        ("end_attempt", "THEN j.attempt - 1", "THEN j.attempt"),
+        (
+            "set_priority",
+            "rank = jobs_rank(j.ready_at, %(priority)s::smallint, q.ageing_seconds)",
+            "rank = r.rank",
+        ),
+    ],
+)
+def test_the_machine_finds_a_statement_that_is_wrong(
+    name: str, guard: str, instead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative controls."""
+    real = statements.statement
+    text = real(name)
+    assert guard in text
+    spoilt = text.replace(guard, instead)
+    monkeypatch.setattr(statements, "statement", lambda one: spoilt if one == name else real(one))
+    with pytest.raises((AssertionError, DatabaseError)):
+        run_state_machine_as_test(Machine, settings=FIRST_FAILURE)

@@ -1,0 +1,102 @@
+"""Seeds of the simulated scheduler, how fast it goes, that a seed repeats, and that it finds what is broken.
+
+OPSCHED_SEED=4711 make test PYTEST_ARGS="tests/model -k one_seed"     # see a failure again
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobs import conf
+from jobs.core.priority_queue import IndexedPriorityQueue
+from jobs.maintenance import Rescuer
+from jobs.recording import Recorder
+from jobs.window import Window
+from tests.jobs import kinds  # noqa: F401 - registers the kinds
+from tests.model.simulation import Simulation, Violation
+
+FASTER = 1000.0
+
+Simulate = Callable[..., Simulation]
+
+
+@pytest.fixture
+def simulate(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Simulate:
+    """simulate(seed): runs it, with settings that the seed chooses."""
+
+    def one(seed: int) -> Simulation:
+        poll, beat = (1.0, 2.0, 5.0)[seed % 3], (1.0, 1.5)[seed % 2]
+        settings.OPSCHED = {"POLL_SECONDS": poll, "HEARTBEAT_SECONDS": beat, "LEASE_SECONDS": 5.0}
+        assert poll == conf.get().POLL_SECONDS
+        with monkeypatch.context() as patch:
+            simulation = Simulation(seed, patch)
+            simulation.run()
+        return simulation
+
+    return one
+
+
+def run(simulate: Simulate, seeds: range) -> float:
+    """Virtual seconds a second of this processor."""
+    began, virtual = time.process_time(), 0.0
+    for seed in seeds:
+        virtual += simulate(seed).seconds
+    return virtual / (time.process_time() - began)
+
+
+def test_seeds(simulate: Simulate, record_property: Callable[[str, object], None]) -> None:
+    ratio = run(simulate, range(4))
+    record_property("times real time", round(ratio))
+    assert ratio >= FASTER, f"only {ratio:,.0f} times real time"
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_many_seeds(simulate: Simulate, part: int) -> None:
+    assert run(simulate, range(1000 + 100 * part, 1100 + 100 * part)) >= FASTER
+
+
+def test_one_seed(simulate: Simulate) -> None:
+    """The one that OPSCHED_SEED names, such as a failure printed."""
+    simulate(int(os.environ.get("OPSCHED_SEED", "8")))
+
+
+def test_a_seed_is_the_same_again(simulate: Simulate) -> None:
+    assert simulate(5).trace == simulate(5).trace
+    assert simulate(5).trace != simulate(2).trace
+
+
+def forget(self: Recorder) -> list[Any]:
+    self._uncertain = False
+    return []
+
+
+BROKEN: dict[str, tuple[type, str, Any]] = {
+    "a doubtful commit is not looked into": (Recorder, "settle", forget),
+    "a lease is a look": (Rescuer, "_still", lambda self, beats: list(beats)),
+    "nobody watches": (Rescuer, "_still", lambda self, beats: []),
+    "nothing goes into the wheel": (Window, "look_ahead", lambda self, cursor, far=False: None),
+    "the wheel is not turned": (Window, "due", lambda self: ([], False)),
+    "the heap is upside down": (
+        IndexedPriorityQueue,
+        "head",
+        lambda self, limit: sorted(self._index, key=self.key_of, reverse=True)[:limit],
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_what_is_broken_is_found_within_a_few_seeds(
+    broken: str, simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative controls: one part of the scheduler without its guard."""
+    owner, name, instead = BROKEN[broken]
+    monkeypatch.setattr(owner, name, instead)
+    with pytest.raises(Violation, match=r"seed \d+"):
+        run(simulate, range(12))
