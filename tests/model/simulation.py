@@ -177,7 +177,7 @@ class Simulation:
             SimpleNamespace(
                 living=lambda _: {one.id: one.beat for one in world.workers.values() if one.alive},
                 lose=self._lose,
-                rescue_orphans=lambda _: len(world.rescue()),
+                rescue_orphans=lambda _, **options: len(world.rescue(**options)),
             ),
         )
 
@@ -232,10 +232,9 @@ class Simulation:
             else:
                 self.fail("some loop turns in circles")
             self._check_end()
-        except Violation:
+        except BaseException as error:
+            error.add_note(f"seed {self.seed}")
             raise
-        except Exception as error:
-            raise Violation(f"seed {self.seed}: {error!r}") from error
         self.seconds = self.agenda.now - began
 
     def _submit(self, number: int) -> None:

@@ -82,7 +82,6 @@ BROKEN: dict[str, tuple[type, str, Any]] = {
     "a lease is a look": (Rescuer, "_still", lambda self, beats: list(beats)),
     "nobody watches": (Rescuer, "_still", lambda self, beats: []),
     "nothing goes into the wheel": (Window, "look_ahead", lambda self, cursor, far=False: None),
-    "the wheel is not turned": (Window, "due", lambda self: ([], False)),
     "the heap is upside down": (
         IndexedPriorityQueue,
         "head",

@@ -30,6 +30,7 @@ class Job:
     worker: int | None = None
     claim: int | None = None
     asked_to_stop: bool = False
+    losses: int = 0
     parents: set[int] = field(default_factory=set)
     history: list[tuple[int, str]] = field(default_factory=list)
 
@@ -184,13 +185,19 @@ class World:
         worker.alive = False
         return True
 
-    def rescue(self) -> list[int]:
-        """Jobs of workers that live no more go back, or die with their last attempt."""
+    def rescue(self, *, max_losses: int = 3) -> list[int]:
+        """Jobs of workers that live no more go back, with one more attempt allowed, since a loss costs none.
+
+        Too many losses are the end. From the second on those of handlers that had not begun do not count, and here
+        nobody notes a beginning.
+        """
         rescued = []
         for job in self.jobs.values():
             if job.state == "running" and job.worker is not None and not self.workers[job.worker].alive:
                 job.history.append((job.attempt, "lost"))
-                job.state = "dead" if job.attempt >= job.max_attempts else "available"
+                job.losses += job.losses == 0
+                job.state = "dead" if job.losses >= max_losses else "available"
+                job.max_attempts += job.state == "available"
                 job.claim = None
                 rescued.append(job.id)
         return rescued
