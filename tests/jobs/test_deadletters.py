@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -388,3 +389,22 @@ def test_an_edit_of_what_is_no_dead_letter_changes_nothing() -> None:
     assert not DeadLetterItem.objects.exists()
     with pytest.raises(NotFound):
         deadletters.replay_edited(ME, 4711, {}, reason="r")
+
+
+# -- the migration -----------------------------------------------------------------------------------------------------
+
+
+def test_the_migration_makes_the_groups_of_letters_that_were_there() -> None:
+    first = dead(2, fingerprint="a")
+    dead(1, fingerprint="a", kind="test.sized", payload={"size": 1})
+    dead(1, fingerprint="b", error="TypeError")
+    DeadLetterGroup.objects.all().delete()
+    DeadLetterTally.objects.all().delete()
+    migration = import_module("jobs.migrations.0005_deadletter_groups")
+    with django_cursor() as cursor:
+        cursor.execute(migration.BACKFILL)
+    assert counts() == {"a": 3, "b": 1}
+    group = DeadLetterGroup.objects.get(pk="a")
+    assert (group.error_class, group.kinds) == ("ValueError", ["test.echo", "test.sized"])
+    assert group.first_seen == DeadLetter.objects.get(pk=first[0]).died_at
+    consistent()
