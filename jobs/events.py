@@ -40,6 +40,8 @@ class EventKind(StrEnum):
     JOB_SKIPPED = "job.skipped"
     JOB_UNDONE = "job.undone"
     JOB_PRIORITY = "job.priority"
+    JOB_MOVED = "job.moved"
+    JOB_RESCHEDULED = "job.rescheduled"
     WORKFLOW_STATE = "workflow.state"
     QUEUE_PAUSED = "queue.paused"
     QUEUE_RESUMED = "queue.resumed"

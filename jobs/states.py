@@ -55,6 +55,7 @@ _TABLE = (
     _move("skip", "blocked", "skipped", "a parent was cancelled, discarded or skipped"),
     _move("promote", "scheduled retryable", "available", "its time has come"),
     _move("run_now", "scheduled retryable", "available", "an operator does not want to wait"),
+    _move("reschedule", "available", "scheduled", "an operator lets it wait for a time"),
     _move("claim", "available", "running", "a worker takes it; the attempt number grows"),
     _move("complete", "running", "completed", "the handler returned"),
     _move("retry", "running", "retryable", "the attempt failed and attempts are left"),

@@ -54,6 +54,7 @@ class Options:
     concurrency: int = 8
     name: str = ""
     parent: int | None = None
+    strict: bool = False
     registry: Registry = field(default_factory=lambda: registry)
 
 
@@ -101,6 +102,7 @@ class Worker:
             registry=self._options.registry,
             executor=self._executor,
             concurrency=self._options.concurrency,
+            strict=self._options.strict,
         )
         loops = self._loops()
         self._executor.start()
@@ -149,6 +151,7 @@ class Worker:
             queues=options.queues,
             kinds=options.registry.names(),
             concurrency=options.concurrency,
+            strict=options.strict,
         )
 
     def _loops(self) -> list[Any]:
@@ -289,11 +292,9 @@ class Worker:
         self._wake_end.close()
 
     def _sign_off(self) -> None:
-        stats = dict(self.scheduler.stats)
+        own, stats = self.scheduler.worker_id, dict(self.scheduler.stats)
         try:
             with open_connection("opsched sign off") as connection:
-                in_transaction(
-                    connection, lambda cursor: workers.stop(cursor, self.scheduler.worker_id, stats=stats)
-                )
+                in_transaction(connection, lambda cursor: workers.stop(cursor, own, stats=stats))
         except DATABASE_AWAY as error:
             logger.warning("could not sign off (%s); the lease will tell", first_line(error))

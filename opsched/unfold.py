@@ -77,6 +77,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "items": [
                 _page(request, "Schedules", "schedule", "schedule"),
                 _page(request, "Queues", "stacks", "queue"),
+                _page(request, "Paused kinds", "pause_circle", "pausedkind"),
                 _page(request, "Workers", "memory", "workerprocess"),
             ],
         },

@@ -12,6 +12,7 @@ from jobs.admin.deadletter_groups import DeadLetterGroupAdmin
 from jobs.admin.deadletter_runs import DeadLetterRunAdmin
 from jobs.admin.deadletters import DeadLetterAdmin
 from jobs.admin.jobs import JobAdmin
+from jobs.admin.kinds import PausedKindAdmin
 from jobs.admin.queues import QueueAdmin
 from jobs.admin.schedules import ScheduleAdmin
 from jobs.admin.workers import WorkerProcessAdmin
@@ -23,6 +24,7 @@ __all__ = [
     "DeadLetterRunAdmin",
     "JobAdmin",
     "OperatorActionAdmin",
+    "PausedKindAdmin",
     "QueueAdmin",
     "ScheduleAdmin",
     "WorkerProcessAdmin",

@@ -7,6 +7,7 @@ Forms check shape; what is allowed is decided by `jobs.submit`, `jobs.control` a
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -25,10 +26,12 @@ from jobs.errors import InvalidSubmission
 __all__ = [
     "JsonField",
     "ListedInput",
+    "MoveForm",
     "OptionalReasonForm",
     "PriorityForm",
     "ReasonForm",
     "ReplayForm",
+    "RescheduleForm",
     "ZoneField",
     "place_error",
     "zone_names",
@@ -72,6 +75,34 @@ class PriorityForm(OptionalReasonForm):
     @classmethod
     def start(cls, row: Model) -> dict[str, Any]:
         return {"priority": row.priority}  # type: ignore[attr-defined]
+
+
+class MoveForm(OptionalReasonForm):
+    queue = forms.CharField(
+        max_length=100,
+        help_text="The queue they go to; it is made where there is none.",
+        widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True}),
+    )
+    field_order = ("queue", "reason")
+
+    @classmethod
+    def start(cls, row: Model) -> dict[str, Any]:
+        return {"queue": row.queue}  # type: ignore[attr-defined]
+
+
+class RescheduleForm(OptionalReasonForm):
+    scheduled_at = forms.DateTimeField(
+        label="Not before",
+        help_text="In UTC, later than now.",
+        input_formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"],
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1", "autofocus": True}),
+    )
+    field_order = ("scheduled_at", "reason")
+
+    def clean_scheduled_at(self) -> datetime:
+        """A wall time in UTC, whatever zone Django shows times in."""
+        found: datetime = self.cleaned_data["scheduled_at"]
+        return found.replace(tzinfo=UTC)
 
 
 class ReplayForm(ReasonForm):

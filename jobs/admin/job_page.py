@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from jobs import conf
 from jobs.display import ago, exact, pretty, spoken
+from jobs.explaining import explain
+from jobs.explanation import facts_of, overtaken_until
 from jobs.models import (
     Attempt,
-    Blocked,
     CancelRequest,
     Closed,
     DeadLetter,
@@ -22,11 +23,10 @@ from jobs.models import (
     LogLine,
     LogLoss,
     Progress,
-    Queue,
     UniqueKey,
     WorkerProcess,
 )
-from jobs.states import FINISHED, State
+from jobs.states import FINISHED, WAITING, State
 
 __all__ = ["Try", "collect", "holds_key"]
 
@@ -64,6 +64,7 @@ def collect(job: Job) -> dict[str, Any]:
         "letter": letter,
         "facts": _facts(job),
         "why": _why(job),
+        "waits": explain(facts_of(job)) if job.state in WAITING else None,
         "progress": _progress(job),
         "lines": lines[::-1],
         "lines_more": conf.get().MAX_LOG_LINES > _LINES,
@@ -133,6 +134,7 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
         ("Submitted", ago(job.created_at)),
         ("Not before", exact(job.scheduled_at)),
         ("Ready", ago(job.ready_at)),
+        ("Overtaken until", exact(overtaken_until(job)) if job.state == State.AVAILABLE else ""),
         ("Started", ago(job.started_at)),
         ("Finished", ago(job.finished_at)),
     ]
@@ -185,29 +187,12 @@ def _times(job: Job) -> list[tuple[str, Any]]:
 def _why(job: Job) -> str:
     """Why the job is where it is, in one sentence, where that is not plain from its state."""
     match job.state:
-        case State.BLOCKED:
-            pending = Blocked.objects.filter(pk=job.pk).values_list("pending", flat=True).first()
-            return f"It waits for {pending} of its parents to complete." if pending else ""
-        case State.AVAILABLE:
-            return _why_not_taken(job)
         case State.RUNNING if CancelRequest.objects.filter(pk=job.pk).exists():
             return "Somebody asked it to stop; its worker has been told."
         case State.CANCELLED | State.DISCARDED | State.SKIPPED:
             return Closed.objects.filter(pk=job.pk).values_list("reason", flat=True).first() or ""
         case _:
             return ""
-
-
-def _why_not_taken(job: Job) -> str:
-    if Queue.objects.filter(pk=job.queue, paused_at__isnull=False).exists():
-        return f"Its queue, {job.queue}, is paused."
-    living = WorkerProcess.objects.filter(state="live").values_list("queues", "kinds")[:200]
-    serving = [kinds for queues, kinds in living if not queues or job.queue in queues]
-    if not serving:
-        return f"No worker serves the queue {job.queue} at the moment."
-    if not any(job.kind in kinds for kinds in serving):
-        return f"No worker that serves the queue {job.queue} knows the kind {job.kind}."
-    return "A worker will take it when it is its turn."
 
 
 def _progress(job: Job) -> dict[str, Any] | None:

@@ -12,11 +12,19 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.decorators import action
 
-from jobs import control, releasing, steering
+from jobs import control, rearranging, releasing, steering
 from jobs.admin import job_page
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import Act
-from jobs.admin.forms import PriorityForm, ReasonForm, ReplayForm, place_error, zone_names
+from jobs.admin.forms import (
+    MoveForm,
+    PriorityForm,
+    ReasonForm,
+    ReplayForm,
+    RescheduleForm,
+    place_error,
+    zone_names,
+)
 from jobs.admin.joblist import JobChangeList, KindFilter, QueueFilter, StateFilter, WorkflowFilter, search
 from jobs.admin.submitting import SubmitForm
 from jobs.display import NOTHING, address, ago, badge, workflow_link
@@ -62,6 +70,26 @@ PRIORITY = Act(
     refusal=_only(*WAITING, why="only the priority of waiting jobs can be changed"),
     icon="swap_vert",
     form=PriorityForm,
+)
+MOVE = Act(
+    name="move",
+    label="Move to queue",
+    permissions=("jobs.move_job",),
+    consequence="The jobs go to another queue at once and keep their age there. Its limits and its workers count then.",
+    run=rearranging.move,
+    refusal=_only(*WAITING, why="only waiting jobs can be moved"),
+    icon="move_down",
+    form=MoveForm,
+)
+RESCHEDULE = Act(
+    name="reschedule",
+    label="Reschedule",
+    permissions=("jobs.reschedule_job",),
+    consequence="The jobs start at that time or later. Those that are available wait for time again.",
+    run=rearranging.reschedule,
+    refusal=_only(*WAITING, why="only the time of waiting jobs can be changed"),
+    icon="schedule",
+    form=RescheduleForm,
 )
 REPLAY = Act(
     name="replay",
@@ -109,7 +137,7 @@ class JobAdmin(SteeredAdmin):
     class Media:
         js = ["jobs/job_said.js"]  # besides what SteeredAdmin has
 
-    acts = (CANCEL, RUN_NOW, PRIORITY, REPLAY, DISCARD, RELEASE_KEY)
+    acts = (CANCEL, RUN_NOW, PRIORITY, MOVE, RESCHEDULE, REPLAY, DISCARD, RELEASE_KEY)
     actions_list = ("submit_job",)
     list_display = ("number", "state_badge", "kind", "queue", "priority", "tries", "created", "belongs_to")
     list_filter = (StateFilter, KindFilter, QueueFilter, WorkflowFilter)

@@ -1,4 +1,4 @@
-"""Queues in the admin: what waits in each, pause and resume, description and ageing."""
+"""Queues in the admin: what waits in each, pause and resume, order, weight and limits."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from jobs.admin.forms import ReasonForm, place_error
 from jobs.admin.keyset import Column, KeysetChangeList
 from jobs.control import Actor
 from jobs.display import NOTHING, address, ago, badge, spoken
-from jobs.errors import InvalidSubmission, NotFound
-from jobs.models import Job, Queue
+from jobs.errors import ActionRefused, InvalidSubmission, NotFound
+from jobs.models import Job, Permit, Queue
 from jobs.queries import COUNT_CAP, Count
+from jobs.queue_steering import SETTINGS
 from jobs.registry import NAME
 from jobs.store.statements import rows
 
@@ -62,6 +63,26 @@ RESUME = Act(
 )
 
 
+def _limit(label: str, help_text: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+        label=label,
+        help_text=help_text,
+        widget=UnfoldAdminIntegerFieldWidget(),
+    )
+
+
+def _seconds(label: str) -> forms.FloatField:
+    return forms.FloatField(
+        required=False,
+        label=label,
+        help_text="In how many seconds so many may start. Empty: as it is.",
+        widget=UnfoldAdminIntegerFieldWidget(attrs={"step": "any"}),
+    )
+
+
 class QueueForm(forms.Form):
     description = forms.CharField(
         max_length=500,
@@ -76,6 +97,32 @@ class QueueForm(forms.Form):
         help_text="Waiting this long is worth one step of priority, so nothing waits for ever. "
         "Empty: strict priority, where newcomers of higher priority always go first.",
     )
+
+    weight = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=100,
+        widget=UnfoldAdminIntegerFieldWidget(),
+        help_text="Its share of a worker that serves several queues, 1 to 100. Empty: as it is.",
+    )
+    max_running = _limit("At once", "Jobs that run at once, over all workers. Empty: no limit.")
+    rate = _limit("Rate", "Starts within the seconds below. Empty: no limit.")
+    rate_seconds = _seconds("Rate, seconds")
+    rate_burst = _limit("Burst", "Starts at once after a pause. Empty: as many as the rate.")
+    key_max_running = _limit("At once of a key", "Of each concurrency key. Empty: no limit.")
+    key_rate = _limit(
+        "Rate of a key", "Starts of each concurrency key within the seconds below. Empty: no limit."
+    )
+    key_rate_seconds = _seconds("Rate of a key, seconds")
+    key_rate_burst = _limit(
+        "Burst of a key", "Starts of a key at once after a pause. Empty: as many as its rate."
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """What to change. Some settings have no "none"."""
+        lasting = ("weight", "rate_seconds", "key_rate_seconds")
+        given = self.cleaned_data.items()
+        return {name: value for name, value in given if not (value is None and name in lasting)}
 
 
 class QueueChangeList(KeysetChangeList):
@@ -157,6 +204,11 @@ class QueueAdmin(SteeredAdmin):
                 ("Waiting", str(count)),
                 ("First waits for", NOTHING if oldest is None else spoken(oldest)),
                 ("Ageing", _ageing(row)),
+                ("Weight", str(row.weight)),
+                ("At once", _at_once(row.max_running, Permit.objects.filter(queue=row.pk).count())),
+                ("Rate", _rate(row.rate, row.rate_seconds, row.rate_burst)),
+                ("At once of a key", _at_once(row.key_max_running, None)),
+                ("Rate of a key", _rate(row.key_rate, row.key_rate_seconds, row.key_rate_burst)),
                 ("Paused", ago(row.paused_at) if row.paused_at else "no"),
                 ("Created", ago(row.created_at)),
             ],
@@ -168,15 +220,17 @@ class QueueAdmin(SteeredAdmin):
         row = self.found(request, name)
         if not isinstance(row, Queue):
             return self.missing(request, name)
-        start = {"description": row.description, "ageing_seconds": row.ageing_seconds}
+        start = {setting: getattr(row, setting) for setting in SETTINGS}
         form = QueueForm(request.POST if request.method == "POST" else None, initial=start)
         if request.method == "POST" and form.is_valid():
             try:
-                steering.change_queue(Actor.of(request.user), row.pk, **form.cleaned_data)
+                steering.change_queue(Actor.of(request.user), row.pk, **form.settings())
             except InvalidSubmission as error:
                 place_error(form, error)
             except NotFound:
                 return self.missing(request, name)
+            except ActionRefused as error:
+                form.add_error(None, error.reason)
             else:
                 messages.success(request, f"The queue {row.pk} was changed.")
                 return HttpResponseRedirect(address(Queue, "change", row.pk))
@@ -188,3 +242,15 @@ def _ageing(queue: Queue) -> str:
     if queue.ageing_seconds is None:
         return "off: strict priority"
     return f"{spoken(queue.ageing_seconds)} a step"
+
+
+def _at_once(most: int | None, running: int | None) -> str:
+    if most is None:
+        return "no limit"
+    return f"{most:,}" if running is None else f"{most:,}, of which {running:,} run"
+
+
+def _rate(rate: int | None, seconds: float, burst: int | None) -> str:
+    if rate is None:
+        return "no limit"
+    return f"{rate:,} in {spoken(seconds)}, {burst or rate:,} at once"

@@ -139,6 +139,13 @@ class SubmitForm(forms.Form):
         widget=UnfoldAdminSelectWidget(),
     )
 
+    concurrency_key = forms.CharField(
+        max_length=200,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Jobs of a queue with the same key share the queue's limits for keys, such as a tenant's name.",
+    )
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         zone = cleaned.get("timezone")
@@ -169,6 +176,7 @@ class SubmitForm(forms.Form):
             timeout=fields["timeout"],
             expires_at=fields["expires_at"],
             deadline=fields["deadline"],
+            concurrency_key=fields["concurrency_key"] or None,
             unique_key=self._unique(),
         )
 

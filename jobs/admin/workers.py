@@ -76,6 +76,7 @@ class WorkerProcessAdmin(SteeredAdmin):
                 ("Process", row.pid),
                 ("Jobs at once", row.concurrency),
                 ("Queues", ", ".join(row.queues) or "all"),
+                ("Order of queues", "strict" if row.strict else "shared by weight"),
                 ("Last heartbeat", ago(row.heartbeat_at)),
                 ("Started", ago(row.started_at)),
                 ("Stopped", exact(row.stopped_at)),

@@ -23,12 +23,14 @@ __all__ = [
     "BulkDiscardBody",
     "BulkReplayBody",
     "JobBody",
+    "MoveBody",
     "PreviewBody",
     "PriorityBody",
     "QueueBody",
     "ReasonBody",
     "ReplayBody",
     "RequiredReasonBody",
+    "RescheduleBody",
     "ScheduleBody",
     "WorkflowBody",
     "spec_of",
@@ -124,6 +126,12 @@ class JobBody(Body):
         allow_null=True,
         help_text="An instant with a zone, or seconds from now: no attempt begins or goes on after it.",
     )
+    concurrency_key = Text(
+        max_length=200,
+        required=False,
+        allow_null=True,
+        help_text="Jobs of a queue with the same key share the queue's limits for keys.",
+    )
     unique_key = UniqueField(
         required=False,
         allow_null=True,
@@ -195,6 +203,18 @@ class BulkReplayBody(BulkDiscardBody):
     attempts = Whole(min_value=1, max_value=1000, required=False, help_text="Fresh attempts; 1 if left out.")
 
 
+class MoveBody(ReasonBody):
+    queue = Text(max_length=100, help_text="Made where there is none.")
+
+
+class RescheduleBody(ReasonBody):
+    scheduled_at = Instant(help_text="Earliest start, with a zone; it lies ahead.")
+
+
+def _limit(help_text: str) -> Whole:
+    return Whole(min_value=1, max_value=1_000_000, required=False, allow_null=True, help_text=help_text)
+
+
 class QueueBody(Body):
     description = Text(max_length=500, required=False, allow_blank=True)
     ageing_seconds = Seconds(
@@ -202,6 +222,17 @@ class QueueBody(Body):
         allow_null=True,
         help_text="Waiting this long is worth one step of priority; null: strict priority.",
     )
+    weight = Whole(
+        min_value=1, max_value=100, required=False, help_text="Share of workers that serve several queues."
+    )
+    max_running = _limit("Jobs at once, over all workers; null: no limit.")
+    rate = _limit("Starts within `rate_seconds`; null: no limit.")
+    rate_seconds = Seconds(required=False)
+    rate_burst = _limit("Starts at once after a pause; null: as many as the rate.")
+    key_max_running = _limit("Jobs at once of each `concurrency_key`; null: no limit.")
+    key_rate = _limit("Starts of each key within `key_rate_seconds`; null: no limit.")
+    key_rate_seconds = Seconds(required=False)
+    key_rate_burst = _limit("Starts of each key at once after a pause; null: as many as its rate.")
 
 
 class ScheduleBody(Body):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "ACTION", "ATTEMPT", "BULK", "DEAD_LETTER", "EFFECT", "EVENTS", "GROUP", "ITEM", "JOB", "JOB_DETAIL",
-    "JOB_REQUEST", "LOG_LINE", "PREVIEW", "QUEUE", "RUN", "RUN_DETAIL", "SCHEDULE", "SCHEDULE_REQUEST", "SLOT",
+    "ACTION", "ATTEMPT", "BULK", "DEAD_LETTER", "EFFECT", "EVENTS", "EXPLANATION", "GROUP", "ITEM", "JOB", "JOB_DETAIL",
+    "JOB_REQUEST", "KIND", "LOG_LINE", "PREVIEW", "QUEUE", "RUN", "RUN_DETAIL", "SCHEDULE", "SCHEDULE_REQUEST", "SLOT",
     "SUBMITTED", "WORKER", "WORKFLOW", "WORKFLOW_REQUEST",
 ]  # fmt: skip
 
@@ -50,6 +50,7 @@ JOB_DETAIL: Example = {
     "error": None,
     "reason": None,
     "unique_key": None,
+    "overtaken_until": None,
     "parents": [],
     "children": [],
 }
@@ -185,7 +186,39 @@ QUEUE: Example = {
     "description": "Slow ones.",
     "paused_at": None,
     "ageing_seconds": 60.0,
+    "weight": 1,
+    "max_running": 5,
+    "rate": 100,
+    "rate_seconds": 60.0,
+    "rate_burst": 10,
+    "key_max_running": 1,
+    "key_rate": None,
+    "key_rate_seconds": 1.0,
+    "key_rate_burst": None,
     "created_at": _AT,
+}
+KIND: Example = {
+    "name": "workflow.task",
+    "queue": "default",
+    "description": "A task of a recorded workflow.",
+    "registered": True,
+    "paused_at": None,
+    "paused_by": "",
+    "reason": "",
+}
+EXPLANATION: Example = {
+    "id": 12,
+    "state": "available",
+    "reasons": [
+        {
+            "code": "queue_limit",
+            "text": "As many jobs of the queue reports run as may run at once: 1. They are held by #11.",
+            "until": None,
+            "jobs": [11],
+        }
+    ],
+    "starts_at": _AT,
+    "starts_note": "At the queue's recent pace.",
 }
 WORKER: Example = {
     "id": 3,
@@ -195,6 +228,7 @@ WORKER: Example = {
     "queues": ["reports"],
     "kinds": ["workflow.task"],
     "concurrency": 8,
+    "strict": False,
     "state": "live",
     "started_at": _AT,
     "heartbeat_at": _AT,

@@ -12,11 +12,11 @@ from rest_framework.reverse import reverse
 
 from jobs import control, releasing, steering
 from jobs.api import answers, examples
-from jobs.api.base import ApiViewSet
 from jobs.api.bodies import BulkBody, JobBody, PriorityBody, ReasonBody, spec_of
 from jobs.api.filters import JobFilters
 from jobs.api.idempotency import idempotent
 from jobs.api.pagination import Key, as_id
+from jobs.api.placing import PlacingViews
 from jobs.api.running_shapes import EffectShape, LogLineShape
 from jobs.api.schema import operation
 from jobs.api.shapes import (
@@ -45,7 +45,7 @@ _FEW = (State.RUNNING, State.DEAD)  # found through tables that stay small, what
 _OLDEST_FIRST = Key(read=as_id, descending=False)
 
 
-class JobViews(ApiViewSet):
+class JobViews(PlacingViews):
     view_permission = "jobs.view_job"
     permissions = {
         "create": "jobs.submit_job",
@@ -54,6 +54,8 @@ class JobViews(ApiViewSet):
         "release_key": "jobs.cancel_job",
         "run_now": "jobs.run_now_job",
         "priority": "jobs.reprioritise_job",
+        "move": "jobs.move_job",
+        "reschedule": "jobs.reschedule_job",
         "attempts": "jobs.view_attempt",
         "log": "jobs.view_logline",
     }

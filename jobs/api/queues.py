@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -48,20 +46,16 @@ class QueueViews(ApiViewSet):
     @operation(
         "Change a queue",
         request=QueueBody,
-        example={"description": "Slow ones.", "ageing_seconds": 120},
+        example={"description": "Slow ones.", "ageing_seconds": 120, "max_running": 5, "key_max_running": 1},
         response=QueueShape,
         answer=examples.QUEUE,
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Description and ageing; what is left out stays. Jobs that wait are ranked anew."""
-        asked = self.body(QueueBody)
-        queue = self._queue(pk)
-        fields: dict[str, Any] = {
-            "description": queue.description,
-            "ageing_seconds": queue.ageing_seconds,
-            **asked,
-        }
-        return Response(QueueShape(steering.change_queue(self.actor, pk, **fields)).data)
+        """Description, ageing, weight, limits; what is left out stays. Jobs that wait are ranked anew.
+
+        A limit holds from the moment this is answered, and counts what runs already.
+        """
+        return Response(QueueShape(steering.change_queue(self.actor, pk, **self.body(QueueBody))).data)
 
     @operation(
         "Pause a queue",

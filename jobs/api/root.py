@@ -24,6 +24,7 @@ COLLECTIONS = (
     "dead-letter-groups",
     "dead-letter-runs",
     "queues",
+    "kinds",
     "workers",
     "events",
 )

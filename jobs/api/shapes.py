@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -9,6 +10,7 @@ from rest_framework import serializers
 
 from jobs.api.fields import JsonObject, Read
 from jobs.api.running_shapes import LogLossShape, ProgressShape
+from jobs.explanation import overtaken_until
 from jobs.models import (
     Attempt,
     DeadLetter,
@@ -81,13 +83,17 @@ class JobDetailShape(JobShape):
     error = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
     unique_key = serializers.SerializerMethodField(help_text="The unique key it holds, or held last.")
+    overtaken_until = serializers.SerializerMethodField(
+        help_text="Of an available job: what becomes ready later than this, in its queue, starts after it. "
+        "Null in a queue without ageing."
+    )
     parents = serializers.SerializerMethodField(help_text="Ids of the jobs it waits for or waited for.")
     children = serializers.SerializerMethodField(help_text="Ids of the jobs that wait for it, or waited.")
 
     class Meta(JobShape.Meta):
         fields = [
             *JobShape.Meta.fields, "payload", "result", "options", "progress", "log_loss", "error", "reason",
-            "unique_key", "parents", "children",
+            "unique_key", "overtaken_until", "parents", "children",
         ]  # fmt: skip
 
     @extend_schema_field(ProgressShape(allow_null=True))
@@ -113,6 +119,9 @@ class JobDetailShape(JobShape):
     def get_unique_key(self, job: Job) -> Any:
         found = UniqueKey.objects.filter(job_id=job.pk).first()
         return None if found is None else UniqueKeyShape(found).data
+
+    def get_overtaken_until(self, job: Job) -> datetime | None:
+        return overtaken_until(job)
 
     def get_parents(self, job: Job) -> list[int]:
         return sorted(job.parent_edges.values_list("parent_id", flat=True))
@@ -243,7 +252,10 @@ class DeadLetterDetailShape(DeadLetterShape):
 class QueueShape(Read):
     class Meta:
         model = Queue
-        fields = ["name", "description", "paused_at", "ageing_seconds", "created_at"]
+        fields = [
+            "name", "description", "paused_at", "ageing_seconds", "weight", "max_running", "rate", "rate_seconds",
+            "rate_burst", "key_max_running", "key_rate", "key_rate_seconds", "key_rate_burst", "created_at",
+        ]  # fmt: skip
 
 
 class WorkerShape(Read):
@@ -252,6 +264,6 @@ class WorkerShape(Read):
     class Meta:
         model = WorkerProcess
         fields = [
-            "id", "name", "hostname", "pid", "queues", "kinds", "concurrency", "state", "started_at", "heartbeat_at",
-            "stopped_at", "stats",
+            "id", "name", "hostname", "pid", "queues", "kinds", "concurrency", "strict", "state", "started_at",
+            "heartbeat_at", "stopped_at", "stats",
         ]  # fmt: skip

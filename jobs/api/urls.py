@@ -11,6 +11,7 @@ from jobs.api.deadletter_runs import GroupViews, RunViews
 from jobs.api.deadletters import DeadLetterViews
 from jobs.api.events import EventViews
 from jobs.api.jobs import JobViews
+from jobs.api.kinds import KindViews
 from jobs.api.queues import QueueViews, WorkerViews
 from jobs.api.root import Nowhere, RootViews
 from jobs.api.schedules import ScheduleViews
@@ -28,6 +29,7 @@ _router.register("dead-letter-groups", GroupViews, basename="dead-letter-groups"
 _router.register("dead-letter-runs", RunViews, basename="dead-letter-runs")
 _router.register("dead-letters", DeadLetterViews, basename="dead-letters")
 _router.register("queues", QueueViews, basename="queues")
+_router.register("kinds", KindViews, basename="kinds")
 _router.register("workers", WorkerViews, basename="workers")
 _router.register("events", EventViews, basename="events")
 

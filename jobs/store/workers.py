@@ -29,6 +29,7 @@ def register(
     queues: Sequence[str],
     kinds: Sequence[str],
     concurrency: int,
+    strict: bool = False,
 ) -> int:
     """A worker process begins; returns its id, which is half of the fence of everything it claims."""
     params = {
@@ -38,6 +39,7 @@ def register(
         "queues": list(queues),
         "kinds": list(kinds),
         "concurrency": concurrency,
+        "strict": strict,
     }
     worker_id: int = rows(cursor, "register_worker", params)[0][0]
     append(

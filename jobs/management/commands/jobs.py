@@ -16,10 +16,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.forms.models import model_to_dict
 
-from jobs import conf, control, queries, releasing, steering
+from jobs import conf, control, queries, rearranging, releasing, steering
 from jobs.control import ActionResult, Actor
 from jobs.errors import ActionRefused, ConfigurationError, InvalidSubmission, NotFound
-from jobs.management import tables
+from jobs.management import placing, tables
 from jobs.models import Job
 from jobs.states import State
 from jobs.submit import JobSpec
@@ -33,7 +33,10 @@ _MAX_ID = 2**63 - 1
 
 
 class Command(BaseCommand):
-    help = "Submit, list, show, cancel, replay and discard jobs; pause and resume queues."
+    help = (
+        "Submit, list, show, explain, move, cancel, replay and discard jobs; pause, resume and limit queues; "
+        "pause kinds."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -52,9 +55,18 @@ class Command(BaseCommand):
             steer.add_argument("ids", type=_job_id, nargs="+", metavar="ID")
             steer.add_argument("--reason", default="", required=required, help="Recorded with the action.")
             _with_json(steer)
-        for action, text in (("pause", "Take nothing more from a queue."), ("resume", "Take from it again.")):
+        explain = actions.add_parser("explain", help="Why a job is not running, and when it may start.")
+        explain.add_argument("id", type=_job_id)
+        _with_json(explain)
+        placing.add_parsers(actions, _job_id)
+        for action, text, what in (
+            ("pause", "Take nothing more from a queue.", "queue"),
+            ("resume", "Take from it again.", "queue"),
+            ("pause-kind", "Take no more jobs of a kind.", "kind"),
+            ("resume-kind", "Take jobs of it again.", "kind"),
+        ):
             queue = actions.add_parser(action, help=text)
-            queue.add_argument("queue")
+            queue.add_argument(what)
             queue.add_argument("--reason", default="", help="Recorded with the action.")
             _with_json(queue)
 
@@ -72,6 +84,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--deadline", help="No attempt after this time, or after so many seconds from now."
         )
+        parser.add_argument("--concurrency-key", help="Shares the queue's limits for keys with its like.")
         parser.add_argument("--unique-key", help="One job a key, within its kind.")
         parser.add_argument(
             "--unique-scope", choices=SCOPES, help="How long the key is held (default unfinished)."
@@ -116,6 +129,7 @@ class Command(BaseCommand):
             if options["expires_at"] is None
             else _time(options["expires_at"], "--expires-at"),
             deadline=None if options["deadline"] is None else _deadline(options["deadline"]),
+            concurrency_key=options["concurrency_key"],
             unique_key=_unique(options),
         )
         placed = steering.submit(Actor(), [spec])[0]
@@ -168,6 +182,32 @@ class Command(BaseCommand):
 
     def _resume(self, options: dict[str, Any]) -> None:
         self._tell_queue(steering.resume_queue(Actor(), options["queue"], reason=options["reason"]), options)
+
+    def _pause_kind(self, options: dict[str, Any]) -> None:
+        steering.pause_kind(Actor(), options["kind"], reason=options["reason"])
+        self.stdout.write(placing.told_kind(options, "paused"))
+
+    def _resume_kind(self, options: dict[str, Any]) -> None:
+        steering.resume_kind(Actor(), options["kind"], reason=options["reason"])
+        self.stdout.write(placing.told_kind(options, "resumed"))
+
+    def _explain(self, options: dict[str, Any]) -> None:
+        self.stdout.write(placing.explain(options["id"], as_json=options["json"]))
+
+    def _move(self, options: dict[str, Any]) -> None:
+        result = rearranging.move(Actor(), options["ids"], options["queue"], reason=options["reason"])
+        self._report(result, f"moved to {options['queue']}", options)
+
+    def _reschedule(self, options: dict[str, Any]) -> None:
+        at = _time(options["at"])
+        result = rearranging.reschedule(Actor(), options["ids"], at, reason=options["reason"])
+        self._report(result, f"starts at {at.isoformat()} or later", options)
+
+    def _limit(self, options: dict[str, Any]) -> None:
+        settings = placing.settings(options)
+        name = options["queue"]
+        queue = steering.change_queue(Actor(), name, **settings) if settings else placing.found(name)
+        self.stdout.write(placing.told(queue, as_json=options["json"]))
 
     # -- answers -----------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,12 @@ class Command(BaseCommand):
             "--concurrency", type=int, default=8, help="Jobs at once in each process (default 8)."
         )
         parser.add_argument("--processes", type=int, default=1, help="Worker processes (default 1).")
+        parser.add_argument(
+            "--strict",
+            action="store_true",
+            help="Take from the queues in the order of --queues: from a later one only what the earlier ones leave. "
+            "Default: shares by the queues' weights.",
+        )
         parser.add_argument("--name", default="", help="Shown in the list of workers; default: host and pid.")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -43,6 +49,8 @@ class Command(BaseCommand):
         for queue in queues:
             if not NAME.match(queue):
                 raise CommandError(f'"{queue}" is no name of a queue.', returncode=2)
+        if options["strict"] and not queues:
+            raise CommandError("--strict needs --queues, which says in what order.", returncode=2)
         _within("--concurrency", options["concurrency"], MAX_CONCURRENCY)
         _within("--processes", options["processes"], MAX_PROCESSES)
         try:
@@ -57,7 +65,13 @@ class Command(BaseCommand):
                 f"{options['name']}-{number}" if options["processes"] > 1 else options["name"]
             )
             return Worker(
-                Options(queues=queues, concurrency=options["concurrency"], name=name, parent=parent)
+                Options(
+                    queues=queues,
+                    concurrency=options["concurrency"],
+                    name=name,
+                    parent=parent,
+                    strict=options["strict"],
+                )
             ).run()
 
         if options["processes"] == 1:

@@ -147,7 +147,7 @@ def test_a_queue_is_paused_with_a_reason_and_resumed(world: World, as_operator: 
     act(as_operator, "queue", "pause", world.queue)
     assert Queue.objects.get(pk=world.queue).paused_at is not None
     page = as_operator.get(f"/admin/jobs/job/{world.available}/change/")
-    assert page.context["why"] == "Its queue, admintest, is paused."
+    assert "Its queue, admintest, is paused, by " in page.context["waits"].reasons[0].text
     assert "already paused" in said(act(as_operator, "queue", "pause", world.queue))
     act(as_operator, "queue", "resume", world.queue, reason="")
     assert Queue.objects.get(pk=world.queue).paused_at is None

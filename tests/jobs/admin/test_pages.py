@@ -77,16 +77,17 @@ def test_neighbours_are_linked(world: World, as_operator: Client) -> None:
     context = as_operator.get(f"/admin/jobs/job/{middle.pk}/change/").context
     assert [job["task"] for job in context["parents"]["jobs"]] == ["a"]
     assert [job["task"] for job in context["children"]["jobs"]] == ["c"]
-    assert context["why"] == "It waits for 1 of its parents to complete."
+    assert next(reason.code for reason in context["waits"].reasons) == "parents"
 
 
 def test_why_a_job_is_not_taken_is_said(world: World, as_operator: Client) -> None:
     def why(job: int) -> str:
-        return str(as_operator.get(f"/admin/jobs/job/{job}/change/").context["why"])
+        found = as_operator.get(f"/admin/jobs/job/{job}/change/").context["waits"]
+        return " ".join(reason.text for reason in found.reasons)
 
-    assert why(world.available) == "A worker will take it when it is its turn."
+    assert "before it in the queue admintest" in why(world.available)
     Job.objects.filter(pk=world.available).update(kind="nobody.knows")
-    assert "knows the kind nobody.knows" in why(world.available)
+    assert "knows its kind, nobody.knows" in why(world.available)
 
 
 def test_the_page_of_a_workflow_draws_its_graph(world: World, as_operator: Client) -> None:

@@ -1,0 +1,342 @@
+"""What is limited or paused does not run and holds up nothing else; queues share a worker; operators rearrange."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+import jobs
+from jobs import JobSpec, control, lines, queue_steering, rearranging
+from jobs.control import Actor
+from jobs.database import django_cursor
+from jobs.errors import InvalidSubmission, NotFound
+from jobs.models import Job, OperatorAction, PausedKind, Permit, Queue, Ready
+from jobs.states import State
+from jobs.store.submitting import insert_jobs
+from jobs.store.values import NewJob
+from jobs.window import Window
+from tests.jobs import kinds
+from tests.jobs.conftest import Bench
+from tests.jobs.ground import consistent, in_state, make_worker, take, told
+from tests.support import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ACTOR = Actor()
+
+
+def submit(count: int, kind: str = "test.echo", **options: Any) -> list[int]:
+    return [one.id for one in jobs.submit_many([JobSpec(kind=kind, **options)] * count)]
+
+
+def change(queue: str, **settings: Any) -> None:
+    Queue.objects.get_or_create(pk=queue)
+    queue_steering.change_queue(ACTOR, queue, **settings)
+
+
+def look(**options: Any) -> Window:
+    window = Window(queues=options.pop("queues", []), kinds=["test.echo"], horizon=3.0, **options)
+    with django_cursor() as cursor:
+        window.poll(cursor)
+    return window
+
+
+@pytest.fixture
+def bench_of(transactional_db: None) -> Iterator[Callable[..., Bench]]:
+    kinds.GATE.clear()
+    made: list[Bench] = []
+
+    def make(**options: Any) -> Bench:
+        made.append(Bench(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+# -- limits through a worker -------------------------------------------------------------------------------------------
+
+
+def test_a_worker_keeps_the_limit_and_runs_the_others_meanwhile(bench_of: Callable[..., Bench]) -> None:
+    change("narrow", max_running=2)
+    held = submit(6, "test.gated", queue="narrow")
+    free = submit(20, queue="wide")
+    bench = bench_of(queues=(), concurrency=8)
+
+    def others_done() -> bool:
+        bench.round()
+        assert Job.objects.filter(pk__in=held, state="running").count() <= 2
+        return Job.objects.filter(pk__in=free, state="completed").count() == len(free)
+
+    eventually(others_done)
+    assert Permit.objects.count() == 2
+    kinds.GATE.set()
+
+    def all_done() -> bool:
+        bench.round()
+        return not Job.objects.exclude(state="completed").exists()
+
+    eventually(all_done)
+    assert not Permit.objects.exists()
+    consistent()
+
+
+def test_a_freed_place_is_taken_without_a_poll(bench_of: Callable[..., Bench]) -> None:
+    change("narrow", max_running=1)
+    ids = submit(5, queue="narrow")
+    bench = bench_of(queues=("narrow",))
+    bench.scheduler.tick()
+    bench.scheduler._polled += 3600.0
+
+    def done() -> bool:
+        bench.scheduler.tick()
+        return Job.objects.filter(pk__in=ids, state="completed").count() == len(ids)
+
+    eventually(done)
+
+
+def test_a_used_up_key_at_the_head_hides_nobody_and_is_not_read() -> None:
+    change("narrow", key_max_running=1)
+    first = submit(1, queue="narrow", concurrency_key="busy")
+    with django_cursor() as cursor:
+        from jobs.store.claiming import claim
+
+        claim(cursor, worker_id=make_worker(), candidates=first, limit=1, limited={first[0]: "narrow"})
+    submit(3_000, queue="narrow", concurrency_key="busy", priority=100)
+    other = submit(2, queue="narrow", concurrency_key="other")
+    without = submit(2, queue="narrow")
+    window = look()
+    assert set(window.candidates(10)) == {other[0], *without}
+    assert len(window) == 3
+
+
+def test_more_keys_than_a_look_takes_come_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "KEYS_AT_MOST", 4)
+    change("narrow", key_max_running=1)
+    for number in range(10):
+        submit(1, queue="narrow", concurrency_key=f"k{number}")
+    window, seen = look(), set[int]()
+    with django_cursor() as cursor:
+        for _ in range(4):
+            assert len(window) <= 4
+            seen |= set(window.candidates(10))
+            window.refill(cursor)
+    assert len(seen) == 10
+
+
+def test_unknown_and_paused_kinds_in_front_hide_nobody() -> None:
+    submit(50, "test.async", priority=100)
+    mine = submit(2)
+    assert look().candidates(10) == mine
+    Ready.objects.filter(kind="test.async").update(kind="test.echo")
+    ids = look().candidates(100)
+    queue_steering.pause_kind(ACTOR, "test.echo", reason="wrong figures")
+    assert len(look()) == 0
+    assert take(make_worker(), *ids) == [], "also of a worker that has them in its heap"
+    queue_steering.resume_kind(ACTOR, "test.echo")
+    assert len(look()) == 52
+
+
+def test_a_paused_kind_is_recorded_and_told_and_refused_twice() -> None:
+    queue_steering.pause_kind(Actor(name="olga"), "test.echo", reason="why")
+    with pytest.raises(jobs.errors.ActionRefused):
+        queue_steering.pause_kind(ACTOR, "test.echo")
+    assert PausedKind.objects.get().paused_by == "olga"
+    queue_steering.resume_kind(ACTOR, "test.echo")
+    with pytest.raises(jobs.errors.ActionRefused):
+        queue_steering.resume_kind(ACTOR, "test.echo")
+    assert [action.action for action in OperatorAction.objects.order_by("pk")] == ["pause", "resume"]
+    assert len(told("kind.paused")) == len(told("kind.resumed")) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("max_running", 0), ("rate", 1.5), ("rate_seconds", 0), ("rate_seconds", None), ("weight", 101), ("weight", None),
+     ("key_max_running", "1"), ("key_rate", True), ("key_rate_burst", -1), ("no_such", 1)],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused_by_name(setting: str, value: Any) -> None:
+    Queue.objects.create(pk="narrow")
+    with pytest.raises(InvalidSubmission) as refused:
+        queue_steering.change_queue(ACTOR, "narrow", **{setting: value})
+    assert refused.value.field == setting
+    assert not OperatorAction.objects.exists()
+
+
+# -- several queues, one worker ----------------------------------------------------------------------------------------
+
+
+def drained(window: Window, room: int) -> list[str]:
+    """The queues in the order in which their jobs are taken."""
+    order: list[str] = []
+    worker = make_worker()
+    with django_cursor() as cursor:
+        while True:
+            window.poll(cursor)
+            best = window.candidates(room)
+            if not best:
+                return order
+            taken = {job.id: job.queue for job in take(worker, *best)}
+            window.claimed(best, list(taken), room)
+            order += [taken[job] for job in best]
+
+
+@pytest.mark.parametrize("room", [1, 4])
+def test_queues_get_shares_by_weight_and_none_starves(room: int) -> None:
+    for queue, weight in (("a", 3), ("b", 1)):
+        change(queue, weight=weight)
+        submit(24, queue=queue, priority=100 if queue == "a" else -100)
+    order = drained(look(), room)
+    assert Counter(order[:16]) == {"a": 12, "b": 4}
+    assert all("b" in order[start : start + 8] for start in range(0, 16, 4))
+    assert Counter(order) == {"a": 24, "b": 24}
+
+
+def test_strict_order_takes_from_a_later_queue_what_the_earlier_leave() -> None:
+    submit(5, queue="a", priority=100)
+    submit(5, queue="b")
+    assert drained(look(queues=["b", "a"], strict=True), 2) == ["b"] * 5 + ["a"] * 5
+
+
+# -- the bound of ageing -----------------------------------------------------------------------------------------------
+
+STEP = timedelta(seconds=1)
+
+
+def flood(ageing: float | None, steps: int) -> tuple[int, list[int]]:
+    """The lowest job among an endless flood of urgent ones: two a second come, one is taken. What starts, in order."""
+    change("flood", ageing_seconds=ageing)
+    began = datetime(2030, 1, 1, tzinfo=UTC)
+    low = NewJob(kind="test.echo", queue="flood", priority=-100, max_attempts=1, payload="{}")
+    urgent = NewJob(kind="test.echo", queue="flood", priority=100, max_attempts=1, payload="{}")
+    window, worker, started = look(queues=["flood"]), make_worker(), list[int]()
+    with django_cursor() as cursor:
+        lowest = insert_jobs(cursor, [low], now=began)[0][0]
+        for step in range(1, steps + 1):
+            insert_jobs(cursor, [urgent] * 2, now=began + step * STEP)
+            window.peek(cursor)
+            best = window.candidates(1)
+            started += [job.id for job in take(worker, *best)]
+            window.claimed(best, started[-1:], 1)
+    return lowest, started
+
+
+def test_nothing_that_became_ready_after_the_bound_starts_before_the_lowest_job() -> None:
+    ageing = 0.1
+    lowest, started = flood(ageing, steps=60)
+    bound = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=200 * ageing)
+    assert lowest in started
+    before = Job.objects.filter(pk__in=started[: started.index(lowest)])
+    assert before.count() >= 20
+    assert all(job.ready_at is not None and job.ready_at <= bound for job in before)
+
+
+def test_with_plain_priority_as_rank_the_lowest_job_starves() -> None:
+    """The negative control."""
+    lowest, started = flood(None, steps=100)
+    assert len(started) == 100
+    assert lowest not in started
+
+
+# -- what operators change while jobs wait -----------------------------------------------------------------------------
+
+
+def in_heaps(benches: list[Bench]) -> list[list[int]]:
+    """What each worker would take next, after the rounds that one second holds."""
+    for one in benches:
+        one.scheduler.control()  # the bell of an operator's action; without it the poll of the second does the same
+        with django_cursor() as cursor:
+            one.scheduler._window.poll(cursor)
+    return [one.scheduler._window.candidates(10) for one in benches]
+
+
+def test_changes_are_in_the_row_and_in_every_heap(bench_of: Callable[..., Bench]) -> None:
+    first, second, third = submit(3, queue="a")
+    benches = [bench_of(queues=("a",), name=str(n)) for n in range(3)]
+    assert in_heaps(benches) == [[first, second, third]] * 3
+    control.set_priority(ACTOR, [third], 50)
+    assert in_heaps(benches) == [[third, first, second]] * 3
+    rearranging.move(ACTOR, [first], "b", reason="slow")
+    assert in_heaps(benches) == [[third, second]] * 3
+    rearranging.reschedule(ACTOR, [third], datetime.now(UTC) + timedelta(hours=2))
+    assert in_heaps(benches) == [[second]] * 3
+    control.cancel(ACTOR, [second])
+    assert in_heaps(benches) == [[]] * 3
+    rearranging.move(ACTOR, [first], "a")
+    control.run_now(ACTOR, [third])
+    assert in_heaps(benches) == [[third, first]] * 3
+    consistent()
+
+
+def test_a_worker_that_nobody_rings_sees_a_change_with_its_next_poll(bench_of: Callable[..., Bench]) -> None:
+    first, second = submit(2, "test.gated", queue="a")
+    bench = bench_of(queues=("a",), concurrency=1)
+    eventually(lambda: bench.scheduler.tick().claimed)
+    rearranging.move(ACTOR, [second], "b")
+
+    def gone() -> bool:
+        bench.scheduler.tick()
+        return len(bench.scheduler._window) == 0
+
+    eventually(gone, timeout=2.5)
+    assert Job.objects.get(pk=first).state == "running"
+
+
+def test_a_moved_job_keeps_its_age_and_takes_the_new_queues_order(bench_of: Callable[..., Bench]) -> None:
+    change("limits", key_max_running=1, ageing_seconds=None)
+    (job,) = submit(1, queue="a", priority=5, concurrency_key="k")
+    before = Job.objects.get(pk=job)
+    rearranging.move(Actor(name="olga"), [job], "limits", reason="why")
+    after, ready = Job.objects.get(pk=job), Ready.objects.get(pk=job)
+    assert (after.ready_at, after.queue) == (before.ready_at, "limits")
+    assert (ready.queue, ready.key) == ("limits", "k")
+    assert ready.rank < 0, "strict priority there"
+    action = OperatorAction.objects.latest("pk")
+    assert (action.action, action.actor_name, action.before, action.after) == (
+        "move", "olga", {"queue": "a"}, {"queue": "limits"},
+    )  # fmt: skip
+    assert told("job.moved")[0][2]["before"] == "a"
+    consistent()
+
+
+@pytest.mark.parametrize("state", [State.BLOCKED, State.SCHEDULED, State.AVAILABLE])
+def test_whatever_waits_can_be_moved_and_rescheduled(state: State) -> None:
+    job = in_state(state)
+    at = datetime.now(UTC) + timedelta(hours=3)
+    assert rearranging.move(ACTOR, [job], "elsewhere").done == [job]
+    assert rearranging.reschedule(ACTOR, [job], at).done == [job]
+    found = Job.objects.get(pk=job)
+    assert (found.queue, found.scheduled_at) == ("elsewhere", at)
+    assert found.state == (State.BLOCKED if state is State.BLOCKED else State.SCHEDULED)
+    assert told("job.rescheduled")[0][2]["at"] == at.isoformat()
+    consistent()
+
+
+def test_what_does_not_wait_is_refused_with_its_state() -> None:
+    jobs_ = [in_state(State.RUNNING), in_state(State.DEAD), in_state(State.COMPLETED)]
+    at = datetime.now(UTC) + timedelta(hours=3)
+    for result in (rearranging.move(ACTOR, jobs_, "x"), rearranging.reschedule(ACTOR, jobs_, at)):
+        assert result.done == []
+        assert [one.reason.split(";")[0].split()[-1] for one in result.refused] == [
+            "running",
+            "dead",
+            "completed",
+        ]
+
+
+def test_wrong_times_and_names_are_refused_and_leave_nothing() -> None:
+    job = in_state(State.SCHEDULED)
+    for at in (datetime.now(UTC) - timedelta(seconds=1), datetime(2030, 1, 1)):  # noqa: DTZ001 - has no zone, on purpose
+        with pytest.raises(InvalidSubmission):
+            rearranging.reschedule(ACTOR, [job], at)
+    with pytest.raises(InvalidSubmission):
+        rearranging.move(ACTOR, [job], "no queue")
+    with pytest.raises(NotFound):
+        queue_steering.change_queue(ACTOR, "nowhere", weight=2)
+    assert not OperatorAction.objects.exists()
+    assert connection.in_atomic_block is False
