@@ -60,7 +60,7 @@ class JobsSettings(BaseModel):
     CLAIM_BATCH: int = Field(500, ge=1, le=5_000)
     PREFETCH_SECONDS: float = Field(0.1, ge=0, le=10)
     KILL_GRACE_SECONDS: float = Field(5.0, ge=0, le=3600)
-    MAX_LOSSES: int = Field(3, ge=1, le=1_000)
+    MAX_LOSSES: int = Field(3, ge=0, le=1_000)
     MAX_ABANDONED: int = Field(8, ge=0, le=10_000)
     PROCESS_MAX_JOBS: int = Field(100, ge=1, le=1_000_000)
     DRAIN_SECONDS: float = Field(30.0, ge=0, le=3600)

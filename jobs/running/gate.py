@@ -25,7 +25,7 @@ __all__ = ["Gate", "is_asked_about"]
 _LOSSES = '"losses"'
 _WORDS = ('"expires_at"', '"deadline"', _LOSSES)
 # One that has run for so long has shown that it does not end its worker at once; the next need not wait for its end.
-HEAD_START = 2.0
+HEAD_START = 0.5
 
 
 def is_asked_about(job: ClaimedJob) -> bool:

@@ -2,7 +2,7 @@
 -- the old fence (attempt, worker, running) matches nothing.
 --
 -- A loss costs no attempt: it is counted in the options, and one attempt more is allowed; too many losses are a dead
--- letter. One job that ends its workers takes a batch of good ones with it each time, so from the second loss on only
+-- letter (0: they are not counted). One job that ends its workers takes a batch of good ones with it each time, so from the second loss on only
 -- those count whose handler had begun (jobs_begun). The caller has locked the jobs before, in a statement of its own: a mark
 -- written while this waited for the lock would not be seen. Numbers are never given out twice.
 WITH held AS MATERIALIZED (
@@ -15,14 +15,14 @@ WITH held AS MATERIALIZED (
     ORDER BY j.id
     FOR UPDATE
 ), judged AS (
-    SELECT h.*, (NOT h.innocent AND h.losses + 1 >= %(most)s) OR j.attempt >= 32000 AS dead
+    SELECT h.*, (NOT h.innocent AND %(most)s::int > 0 AND h.losses + 1 >= %(most)s::int) OR j.attempt >= 32000 AS dead
     FROM held h JOIN jobs_job j ON j.id = h.id
 )
 UPDATE jobs_job j
 SET state = CASE WHEN u.dead THEN 'dead' ELSE 'available' END,
     finished_at = CASE WHEN u.dead THEN clock_timestamp() END,
     max_attempts = CASE WHEN u.dead THEN j.max_attempts ELSE least(32000, j.max_attempts + 1) END,
-    options = CASE WHEN u.innocent THEN j.options
+    options = CASE WHEN u.innocent OR %(most)s::int = 0 THEN j.options
                    ELSE coalesce(j.options, '{}') || jsonb_build_object('losses', u.losses + 1) END
 FROM judged u WHERE j.id = u.id
 RETURNING j.id, j.kind, j.queue, j.workflow_id, j.state, j.attempt, u.started_at, u.innocent,

@@ -6,4 +6,4 @@ from opsched.settings import *  # noqa: F403 - a settings module is the names of
 from opsched.settings import OPSCHED
 
 # Workers are lost by the dozen, and no job is to blame for it.
-OPSCHED |= {"HEARTBEAT_SECONDS": 0.2, "LEASE_SECONDS": 1.0, "MAX_LOSSES": 1000}  # type: ignore[dict-item]
+OPSCHED |= {"HEARTBEAT_SECONDS": 0.2, "LEASE_SECONDS": 1.0, "MAX_LOSSES": 0}  # type: ignore[dict-item]

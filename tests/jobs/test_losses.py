@@ -93,6 +93,15 @@ def test_the_number_of_losses_can_be_set() -> None:
     assert Job.objects.get(pk=one).state == "dead"
 
 
+def test_zero_means_that_losses_are_not_counted() -> None:
+    one = jobs.submit("test.echo", max_attempts=1).id
+    for number in range(1, 6):
+        worker = make_worker()
+        assert [job.attempt for job in take(worker, one)] == [number]
+        lose_all(worker, most=0)
+    assert (Job.objects.get(pk=one).state, Job.objects.get(pk=one).options) == ("available", None)
+
+
 def test_a_replay_forgives_the_losses() -> None:
     one = jobs.submit("test.echo").id
     for _ in range(3):
@@ -115,7 +124,10 @@ def test_a_mark_of_an_earlier_attempt_says_nothing() -> None:
     assert (found.state, found.options, found.attempt) == ("available", {"losses": 2}, 3)
 
 
-def test_jobs_under_suspicion_begin_one_after_the_other(bench: Bench) -> None:
+def test_jobs_under_suspicion_begin_one_after_the_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.running.gate.HEAD_START", 30.0)
     ids = [jobs.submit("losses.held").id for _ in range(2)]
     worker = make_worker()
     take(worker, *ids)
