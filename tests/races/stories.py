@@ -260,7 +260,7 @@ def rescue(ground: Any) -> None:
     def through() -> bool:
         round_of(ground.rescuer)
         ground.clock.now += conf.get().LEASE_SECONDS / 3
-        return states_of(*ground.ids) == ["dead", "available", "cancelled"]
+        return states_of(*ground.ids) == ["available", "available", "cancelled"]
 
     eventually(through, timeout=30, interval=0)
     with open_connection("story") as own, own.cursor() as cursor:
@@ -270,7 +270,7 @@ def rescue(ground: Any) -> None:
 def rescued(ground: Any) -> None:
     row = WorkerProcess.objects.get(pk=ground.worker)
     assert (row.state, row.stats) == ("lost", {"lost": 3})
-    for job_id, kind in zip(ground.ids, ("job.dead", "job.rescued", "job.cancelled"), strict=True):
+    for job_id, kind in zip(ground.ids, ("job.rescued", "job.rescued", "job.cancelled"), strict=True):
         assert told(kind, job_id) == 1
         assert Attempt.objects.filter(job_id=job_id, outcome="lost").count() == 1
 
