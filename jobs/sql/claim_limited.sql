@@ -20,6 +20,7 @@ WITH clock AS MATERIALIZED (
            (SELECT j.options ->> 'concurrency_key' FROM jobs_job j WHERE j.id = r.job_id) AS key
     FROM jobs_ready r
     WHERE r.job_id = ANY(%(ids)s::bigint[])
+      AND NOT EXISTS (SELECT 1 FROM jobs_workerprocess w WHERE w.id = %(worker)s AND w.state IN ('lost', 'stopped'))
       AND r.queue = ANY(ARRAY(SELECT l.name FROM line l WHERE coalesce(l.room, 1) > 0))
       AND NOT (r.kind = ANY(ARRAY(SELECT p.kind FROM jobs_pausedkind p)))
     ORDER BY r.rank, r.job_id

@@ -32,6 +32,10 @@ _COMPLETIONS = """
     JOIN jobs_job j ON j.id = (item -> 2 ->> 'job')::bigint
     WHERE item ->> 0 = 'job.completed' GROUP BY 1
 """
+_TAKEN = """
+    SELECT j.payload ->> 'task', array_agg(a.number) FROM jobs_attempt a JOIN jobs_job j ON j.id = a.job_id
+    WHERE a.outcome = 'lost' GROUP BY 1
+"""
 _LEFT = "SELECT count(*) FROM jobs_job WHERE state NOT IN ('completed', 'dead')"
 
 
@@ -100,10 +104,13 @@ def judge(
         for task, job, state, attempt in cursor.fetchall()
     }
     cursor.execute(_COMPLETIONS)
+    completions = dict(cursor.fetchall())
+    cursor.execute(_TAKEN)
     case = {
         "promised": promised,
         "jobs": jobs,
-        "completions": dict(cursor.fetchall()),
+        "completions": completions,
+        "taken": dict(cursor.fetchall()),
         "faults": done.faults,
         **more,
     }

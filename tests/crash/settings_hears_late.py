@@ -1,9 +1,9 @@
-"""A short lease, and workers that hear two seconds late that they were declared lost: until then there is the fence."""
+"""A short lease, and workers that hear four seconds late that they were declared lost: till then there is the fence."""
 
 from __future__ import annotations
 
 from jobs.store import statements
-from tests.crash.settings_short_lease import *  # noqa: F403 - a settings module is the names of another one, changed
+from tests.crash.settings_storm import *  # noqa: F403 - a settings module is the names of another one, changed
 
 _HEARS = "state IN ('live', 'draining')"
 _LATE = f"({_HEARS} OR stopped_at > clock_timestamp() - interval '4 s')"

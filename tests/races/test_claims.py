@@ -62,6 +62,26 @@ def test_without_lock_and_state_two_workers_get_the_same_job(hand: Hands, spoilt
     assert [one.id for one in mine] == [one.id for one in theirs] == [job]
 
 
+def test_a_worker_that_was_declared_lost_claims_nothing(hand: Hands) -> None:
+    """It may not have heard of it yet."""
+    one = hand()
+    ids = submit_some(3)
+    one.declare_lost()
+    assert one.claim(ids) == []
+    assert set(Job.objects.values_list("state", "attempt")) == {("available", 0)}
+
+
+def test_otherwise_it_wears_the_jobs_out(hand: Hands, spoilt: Spoil) -> None:
+    """The negative control: what it claims is given back at once, again and again, until the attempts are used up."""
+    spoilt("claim", "AND w.state IN ('lost', 'stopped')", "AND false")
+    one = hand()
+    (job,) = submit_some(1, max_attempts=3)
+    for _ in range(3):
+        assert one.claim([job])
+        assert one.declare_lost() == 1
+    assert Job.objects.get().state == "dead"
+
+
 # -- the fence ---------------------------------------------------------------------------------------------------------
 
 
