@@ -24,6 +24,7 @@ from jobs.registry import Registry
 from jobs.states import State
 from jobs.store.moving import promote
 from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
+from jobs.store.workers import session_name
 from jobs.window import Window
 from notifications.doorbell import ring
 
@@ -157,6 +158,7 @@ class Scheduler:
     def start_anew(self, worker_id: int) -> None:
         """Go on under a new id, with new counters."""
         self._recorder.start_anew(worker_id)
+        self.close()  # the next connection bears the new name
 
     # -- one round -----------------------------------------------------------------------------------------------------
 
@@ -242,6 +244,6 @@ class Scheduler:
 
     def _database(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = open_connection(f"opsched worker {self.worker_id}")
+            self._connection = open_connection(session_name(self.worker_id))
             self._polled = float("-inf")
         return self._connection

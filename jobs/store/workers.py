@@ -13,7 +13,7 @@ from jobs.store.statements import Cursor, execute, rows
 from jobs.store.workflows import move_counts
 from notifications.log import append
 
-__all__ = ["heartbeat", "leave", "living", "lose", "register", "rescue_orphans", "stop"]
+__all__ = ["heartbeat", "leave", "living", "lose", "register", "rescue_orphans", "session_name", "stop"]
 
 _LOST = "WorkerLost"
 _LOST_MESSAGE = "the worker that ran this attempt stopped answering"
@@ -68,6 +68,11 @@ def leave(cursor: Cursor, worker_id: int, *, stats: dict[str, Any]) -> None:
     execute(cursor, "leave_worker", {"worker": worker_id, "stats": json.dumps(stats)})
 
 
+def session_name(worker_id: int) -> str:
+    """The `application_name` of the connection in which this worker claims and ends jobs."""
+    return f"opsched worker {worker_id}"
+
+
 def living(cursor: Cursor) -> dict[int, int]:
     """The beat of each worker that is thought to live."""
     return dict(rows(cursor, "living_workers", {}))
@@ -78,6 +83,7 @@ def lose(cursor: Cursor, *, worker_id: int, beat: int, lease: float) -> bool:
     for name, hostname, pid in rows(
         cursor, "lose_worker", {"worker": worker_id, "beat": beat, "lease": lease}
     ):
+        rows(cursor, "end_sessions", {"name": session_name(worker_id)})
         append(
             cursor,
             [ops_event(EventKind.WORKER_LOST, worker=worker_id, name=name, hostname=hostname, pid=pid)],

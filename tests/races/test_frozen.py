@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ import pytest
 from django.db import connection
 
 from jobs import conf
-from jobs.database import in_transaction
+from jobs.database import in_transaction, open_connection
 from jobs.maintenance import Rescuer
 from jobs.models import Job
 from jobs.store import workers
@@ -76,6 +77,50 @@ def test_without_the_limit_it_is_never_rescued(
         eventually(lambda: rescued(other), timeout=4 * LEASE)
     frozen.execute("ROLLBACK")
     assert rescued(other)
+
+
+@pytest.fixture
+def frozen_in_a_pipe(hand: Callable[..., Hand]) -> Iterator[Hand]:
+    """As above, with the statements piped as the scheduler's are: to the server the pipe is open, not idle."""
+    one = hand("frozen")
+    ids = submit_some(1)
+    one.claim(ids)
+    own = open_connection(workers.session_name(one.worker_id))
+    with suppress(psycopg.OperationalError), own.pipeline(), own.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("UPDATE jobs_job SET result = '1' WHERE id = %s RETURNING id", [ids[0]])
+        assert cursor.fetchone() == (ids[0],)
+        yield one
+    own.close()
+
+
+def declare_lost(frozen: Hand, other: Hand) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_workerprocess SET heartbeat_at = now() - interval '1 hour' WHERE id = %s",
+            [frozen.worker_id],
+        )
+    assert other.do(lambda cursor: workers.lose(cursor, worker_id=frozen.worker_id, beat=0, lease=LEASE))
+
+
+def test_the_session_of_a_lost_worker_ends_with_its_locks(
+    frozen_in_a_pipe: Hand, hand: Callable[..., Hand]
+) -> None:
+    other = hand("other")
+    declare_lost(frozen_in_a_pipe, other)
+    eventually(lambda: rescued(other), timeout=10)
+    assert Job.objects.get().state == "available"
+
+
+def test_otherwise_the_open_pipe_keeps_its_job_for_ever(
+    frozen_in_a_pipe: Hand, hand: Callable[..., Hand], spoilt: Callable[..., None]
+) -> None:
+    """The negative control: the limit of idle transactions does not see it."""
+    spoilt("end_sessions", whole="SELECT %(name)s::text")
+    other = hand("other")
+    declare_lost(frozen_in_a_pipe, other)
+    with pytest.raises(AssertionError, match="not within"):
+        eventually(lambda: rescued(other), timeout=4 * LEASE)
 
 
 def test_to_a_frozen_worker_it_is_a_lost_connection(hand: Callable[..., Hand]) -> None:

@@ -1,0 +1,7 @@
+-- The sessions in which a lost worker claims and ends jobs. A process that is frozen in the middle of a transaction keeps its
+-- locks, and while its statements are piped no time limit of the server runs. Only what this role may end.
+SELECT pg_terminate_backend(a.pid)
+FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+WHERE a.application_name = %(name)s AND a.datname = current_database() AND a.pid <> pg_backend_pid()
+  AND pg_has_role(a.usesysid, 'USAGE')
+  AND (NOT r.rolsuper OR (SELECT me.rolsuper FROM pg_roles me WHERE me.rolname = current_user))
