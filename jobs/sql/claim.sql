@@ -9,7 +9,7 @@ WITH picked AS MATERIALIZED (
     SELECT r.job_id
     FROM jobs_ready r
     WHERE r.job_id = ANY(%(ids)s::bigint[])
-      -- Declared lost and not told yet: whatever it took would be given back at once, and cost each job an attempt.
+      -- Declared lost and not told yet: whatever it took would be given back at once, a loss to each job.
       AND NOT EXISTS (SELECT 1 FROM jobs_workerprocess w WHERE w.id = %(worker)s AND w.state IN ('lost', 'stopped'))
       AND NOT (r.queue = ANY(ARRAY(
           SELECT q.name FROM jobs_queue q
