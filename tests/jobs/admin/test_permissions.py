@@ -18,7 +18,7 @@ from django.urls import URLPattern, URLResolver
 from jobs import letter_runs
 from jobs.admin.base import SteeredAdmin
 from jobs.database import django_cursor
-from tests.jobs.admin.world import KIND, World, schedule_fields, snapshot
+from tests.jobs.admin.world import KIND, PAUSED, World, schedule_fields, snapshot
 
 Login = Callable[[User], Client]
 
@@ -46,6 +46,7 @@ def key_of(world: World, model: str) -> Any:
         "queue": world.queue,
         "workerprocess": world.worker,
         "operatoraction": world.action,
+        "pausedkind": PAUSED,
         "deadlettergroup": world.group,
         "deadletterrun": world.run,
     }.get(model, 1)
@@ -99,6 +100,8 @@ def bodies(page: Page, world: World) -> list[dict[str, Any]]:
     whole |= {"max_attempts": "", "timeout": "", "scheduled_at": ""} | schedule_fields(
         name="another", priority="7"
     )
+    if page.name in ("move", "reschedule"):
+        whole |= {"queue": "elsewhere", "scheduled_at": "2035-01-01T00:00:00"}
     chosen = [
         {**whole, "action": act, "_selected_action": key, "index": "0", "select_across": across}
         for act in (*page.acts, "delete_selected")

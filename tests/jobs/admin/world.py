@@ -20,6 +20,7 @@ from jobs.models import (
     Job,
     LogLine,
     OperatorAction,
+    PausedKind,
     Ready,
     Schedule,
     WorkerProcess,
@@ -30,6 +31,7 @@ from jobs.steering import create_schedule
 __all__ = ["KIND", "World", "dead_job", "make", "snapshot"]
 
 KIND = "admintest.work"
+PAUSED = "nobody.works"
 
 if KIND not in registry:
 
@@ -89,6 +91,7 @@ def run_over(operator: User, *letters: int) -> int:
 
 def make(operator: User) -> World:
     """One of everything."""
+    PausedKind.objects.create(pk=PAUSED, paused_by="somebody")
     workflow, _ = jobs.submit_workflow(
         "nightly",
         [
