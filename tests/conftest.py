@@ -6,6 +6,7 @@ because some tests restart it. It ends with the session, also when that is kille
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import tempfile
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import SyncToAsync
 from django.conf import settings
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from psycopg.errors import DeadlockDetected
 
@@ -120,3 +122,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
                     terminalreporter.write_line(f"{report.nodeid}: {figures}")
     if config.getoption("markexpr") == "not faults":
         terminalreporter.write_line("the long forms of the fault tests were left out: make test-faults")
+
+
+@pytest.fixture(autouse=True)
+def _no_broken_connection_in_the_thread_of_async_tests(request: pytest.FixtureRequest) -> None:
+    """Async tests share a thread for the ORM, and some test before may have ended its connection's session."""
+    if inspect.iscoroutinefunction(request.function):
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result(10)

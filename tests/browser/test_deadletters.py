@@ -64,6 +64,7 @@ def test_a_set_is_previewed_replayed_with_a_canary_seen_to_halt_and_taken_back(
     page.get_by_label("Reason").fill("try again")
     page.get_by_role("button", name="Replay 5").click()
     expect(count(page, "done")).to_have_text("5", timeout=SOON)
+    expect(page.locator(".jb-badge--finished")).to_be_visible(timeout=SOON)
     page.get_by_role("link", name="Undo").click()
     page.get_by_label("Reason").fill("too soon")
     page.get_by_role("button", name="Undo").click()

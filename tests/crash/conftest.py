@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +15,7 @@ from django.conf import settings as django_settings
 
 from notifications import bus, doorbell
 from tests.crash.harness import ROOT, History, Program, Start
-from tests.support import child_environment
+from tests.support import child_environment, eventually
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -52,6 +55,27 @@ def manage(tmp_path: Path, transactional_db: None) -> Iterator[Start]:
     for program in started:
         if program.process.poll() is None:
             program.kill()
+    # Children of a killed supervisor drain for a while: they would register anew in the emptied tables, and be counted
+    # by the next test.
+    for pid in _of_this_session():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not _of_this_session(), timeout=10)
+
+
+def _of_this_session() -> list[int]:
+    """Processes of `manage.py` that use this session's server."""
+    ours = f"OPSCHED_DATA={os.environ['OPSCHED_DATA']}".encode()
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if not folder.name.isdigit() or b"manage.py" not in (folder / "cmdline").read_bytes().split(
+                b"\0"
+            ):
+                continue
+            if ours in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
 @pytest.fixture

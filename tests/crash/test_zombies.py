@@ -143,7 +143,10 @@ def test_every_late_write_is_refused_and_counted(
     assert verdict.figures["stops"] == woken
     assert verdict.figures["late"] >= woken, verdict.figures
     assert WorkerProcess.objects.filter(state="lost").count() == woken, "each was given up once"
-    assert WorkerProcess.objects.count() == TEAM + woken, "and registered anew once"
+    rows = list(
+        WorkerProcess.objects.order_by("pk").values_list("pk", "pid", "state", "started_at", "stopped_at")
+    )
+    assert len(rows) == TEAM + woken, ("and registered anew once", rows, town.team.text)
     assert_consistent(cursor, at_rest=True)
 
 

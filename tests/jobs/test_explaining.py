@@ -155,11 +155,12 @@ def waiting(**options: Any) -> int:
 
 
 def run(job: int) -> None:
+    """By a worker that is gone by now: whether one serves the queue is another question."""
     worker = make_worker()
-    WorkerProcess.objects.filter(pk=worker).update(state="stopped")
     limited = {job: "test"}
     with django_cursor() as cursor:
         assert claim(cursor, worker_id=worker, candidates=[job], limit=1, limited=limited).jobs
+    WorkerProcess.objects.filter(pk=worker).update(state="stopped")
 
 
 @pytest.mark.django_db
@@ -261,9 +262,9 @@ class TestFacts:
     def test_the_pace_of_the_queue(self) -> None:
         serve()
         worker = make_worker()
-        WorkerProcess.objects.filter(pk=worker).update(state="stopped")
         done = [waiting() for _ in range(6)]
         end(worker, take(worker, *done), State.COMPLETED)
+        WorkerProcess.objects.filter(pk=worker).update(state="stopped")
         Job.objects.filter(pk__in=done).update(finished_at=datetime.now(UTC) - timedelta(seconds=3))
         waiting(), waiting()
         found = explanation.explained(waiting())

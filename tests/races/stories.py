@@ -316,7 +316,10 @@ def what_is_old() -> Any:
     Workflow.objects.update(finished_at=old)
     Slot.objects.filter(pk=slot.pk).update(created_at=old)
     WorkerProcess.objects.filter(pk=worker).update(state="stopped", stopped_at=old)
-    UniqueKey.objects.create(kind="test.echo", key=f"old {worker}", scope="window", job_id=1, until=old)
+    # Of a job that was deleted long ago: such a key says how it ended.
+    UniqueKey.objects.create(
+        kind="test.echo", key=f"old {worker}", scope="window", job_id=1, until=old, state="completed"
+    )
     user = get_user_model().objects.create_user(f"old {worker}")
     IdempotencyKey.objects.create(
         user=user, route="POST /", key="old", status=201, answer="{}", expires_at=old

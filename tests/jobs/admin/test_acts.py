@@ -130,8 +130,9 @@ def test_buttons_are_those_that_are_possible(world: World, as_operator: Client, 
     for pk in (world.available, world.scheduled, world.dead):
         for button in as_operator.get(f"/admin/jobs/job/{pk}/change/").context["buttons"]:
             assert as_operator.get(button["url"]).status_code == 200, button["url"]
-    assert labels(as_operator, world.available) == ["Cancel", "Change priority", "Release key"]
-    assert labels(as_operator, world.scheduled) == ["Cancel", "Run now", "Change priority"]
+    waiting = ["Change priority", "Move to queue", "Reschedule"]
+    assert labels(as_operator, world.available) == ["Cancel", *waiting, "Release key"]
+    assert labels(as_operator, world.scheduled) == ["Cancel", "Run now", *waiting]
     assert labels(as_operator, world.dead) == ["Replay", "Discard"]
     assert labels(as_viewer, world.dead) == []
 
