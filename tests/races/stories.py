@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 import jobs
@@ -330,7 +330,7 @@ def what_is_old() -> Any:
 
 
 def sweep(ground: Any) -> None:
-    # A server whose client is gone holds the janitor's lock for a moment yet, and a round without the lock does nothing.
+    # A server whose client is gone holds the janitor's lock for a moment yet; a round without the lock does nothing.
     eventually(_nobody_cleans)
     round_of(ground.janitor)
 
