@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +90,17 @@ def test_a_storm_of_kills_loses_nothing_and_records_nothing_twice(
     assert_consistent(cursor, at_rest=True)
 
 
+def stopped_in_the_middle(pids: list[int], history: History) -> int:
+    """A process that is stopped within a job, so that it surely holds one; 0 when none of them is at one."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+        begun = Counter((line["task"], line["attempt"]) for line in history.lines() if line["pid"] == pid)
+        if 1 in begun.values():
+            return pid
+        os.kill(pid, signal.SIGCONT)
+    return 0
+
+
 def test_without_the_rescue_the_storm_is_seen_to_leave_jobs_stuck(
     worker: Start, history: History, tmp_path: Path
 ) -> None:
@@ -95,7 +108,7 @@ def test_without_the_rescue_the_storm_is_seen_to_leave_jobs_stuck(
     promised, done = submit(history, 120), Done()
     team = start_team(worker, "tests.crash.settings_no_rescue")
     history.wait_for("start", 30)
-    done.kill(children(team)[0])
+    done.kill(eventually(lambda: stopped_in_the_middle(children(team), history), timeout=20))
     eventually(lambda: WorkerProcess.objects.filter(state="lost").exists(), timeout=20)
     assert not until_none_is_left(connection.cursor(), timeout=2.0)
     found = judge(connection.cursor(), tmp_path, history, promised, done).violations
