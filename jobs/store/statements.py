@@ -32,7 +32,7 @@ def statement(name: str) -> str:
 
 
 def execute(cursor: Cursor, name: str, params: Mapping[str, Any]) -> int:
-    """Run a statement that returns nothing; the number of rows it changed."""
+    """Run a statement that returns nothing; the number of rows it changed. In a pipe that is not known: -1."""
     cursor.execute(statement(name), params)
     return cursor.rowcount
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,10 +14,11 @@ from django.db import connection
 import jobs
 from jobs import JobSpec, control, lines, queue_steering, rearranging
 from jobs.control import Actor
-from jobs.database import django_cursor
+from jobs.database import django_cursor, in_transaction
 from jobs.errors import InvalidSubmission, NotFound
 from jobs.models import Job, OperatorAction, PausedKind, Permit, Queue, Ready
 from jobs.states import State
+from jobs.store.limiting import release
 from jobs.store.submitting import insert_jobs
 from jobs.store.values import NewJob
 from jobs.window import Window
@@ -99,6 +101,17 @@ def test_a_freed_place_is_taken_without_a_poll(bench_of: Callable[..., Bench]) -
         return Job.objects.filter(pk__in=ids, state="completed").count() == len(ids)
 
     eventually(done)
+
+
+def test_freed_places_are_counted_in_a_pipe_too(bench_of: Callable[..., Bench]) -> None:
+    """A worker records in one; what it counts decides whether the others are told."""
+    bench = bench_of()
+    change("test", max_running=5)
+    ids = submit(3)
+    for number in (1, 2, 3):
+        Permit.objects.create(job_id=ids[number - 1], queue="test", attempt=1, worker_id=7)
+    for piped, some, freed in ((True, ids[:2], 2), (True, ids[:2], 0), (False, ids, 1)):
+        assert in_transaction(bench.connection, partial(release, jobs=some), piped=piped) == freed
 
 
 def test_a_used_up_key_at_the_head_hides_nobody_and_is_not_read() -> None:
