@@ -71,7 +71,8 @@ def _loop(ids: list[int], start: multiprocessing.synchronize.Barrier, spans: Any
     head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": HEADS}
     with open_connection("opsched bench floor") as connection:
         with connection.cursor() as cursor:
-            batches = _batches(ids, _register(cursor))
+            worker = _register(cursor)
+        batches = _batches(ids, worker)
         held = 0
 
         def one(cursor: Any, last: Batch | None, batch: Batch | None) -> int:
@@ -96,13 +97,14 @@ def _loop(ids: list[int], start: multiprocessing.synchronize.Barrier, spans: Any
             held = in_transaction(connection, partial(one, last=last, batch=batch), piped=True)
             last = batch
         spans.put((began, time.monotonic()))
+        connection.execute("UPDATE jobs_workerprocess SET state = 'stopped' WHERE id = %s", [worker])
 
 
 def _register(cursor: Any) -> int:
     cursor.execute(
         "INSERT INTO jobs_workerprocess "
         "(name, hostname, pid, queues, kinds, concurrency, state, beat, stats, stopped_at) "
-        "VALUES ('floor', 'bench', 0, '{}', '{}', 1, 'stopped', 0, '{}', now()) RETURNING id"
+        "VALUES ('floor', 'bench', 0, '{}', '{}', 1, 'live', 0, '{}', NULL) RETURNING id"
     )
     return int(cursor.fetchone()[0])
 

@@ -6,12 +6,12 @@ look; the rest is read from the API.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from notifications.items import series_head, series_text, series_topics
 from notifications.log import EventDraft
 
 __all__ = ["OPS", "EventKind", "encode_jobs", "job_event", "job_topics", "ops_event", "workflow_event"]
@@ -95,42 +95,40 @@ def workflow_event(workflow_id: int, **payload: Any) -> EventDraft:
     )
 
 
-@lru_cache(maxsize=2048)
-def _frame(event: str, kind: str, queue: str, workflow_id: int | None, state: str) -> tuple[str, str, str]:
-    """The constant parts of an encoded job event: kinds and queues repeat, so they are escaped once."""
-    topics = f",{json.dumps('queue:' + queue)}" + (
-        "" if workflow_id is None else f',"workflow:{workflow_id}"'
-    )
-    rest = json.dumps({"kind": kind, "queue": queue, "workflow": workflow_id, "state": state})[1:-1]
-    return f'["{event}",["job:', f'"{topics}],{{"job":', f",{rest}"
-
-
 Told = tuple[int, str, str, int | None, int]  # job id, kind, queue, workflow id, attempt
 
 
+@lru_cache(maxsize=2048)
+def _series(
+    event: str, state: str, kind: str, queue: str, workflow_id: int | None, attempt: int
+) -> tuple[list[str], str]:
+    """What like changes of jobs have in common: topics, and the head of their series."""
+    topics = [f"queue:{queue}"] if workflow_id is None else [f"queue:{queue}", f"workflow:{workflow_id}"]
+    payload = {"kind": kind, "queue": queue, "workflow": workflow_id, "state": state, "attempt": attempt}
+    return topics, series_head(event, topics, payload, "job")
+
+
 def encode_jobs(event: EventKind, state: str, jobs: Iterable[Told]) -> tuple[list[str], str]:
-    """The hot path: a batch of like changes as (topics, JSON items), as `notifications.log.append_encoded` takes it."""
+    """The hot path: a batch of like changes as (topics, JSON items), as `notifications.log.append_encoded` takes it.
+
+    Like jobs stand together; among the jobs of one batch there is no causal order.
+    """
+    alike: dict[tuple[str, str, int | None, int], list[int]] = {}
+    for job_id, kind, queue, workflow_id, attempt in jobs:
+        alike.setdefault((kind, queue, workflow_id, attempt), []).append(job_id)
     topics: dict[str, None] = {}
     items: list[str] = []
-    name, last = event.value, None
-    head = middle = rest = ""
-    for job_id, kind, queue, workflow_id, attempt in jobs:
-        like = (kind, queue, workflow_id)
-        if like != last:  # the jobs of a batch are mostly alike
-            last = like
-            head, middle, rest = _frame(name, kind, queue, workflow_id, state)
-            topics[f"queue:{queue}"] = None
-            if workflow_id is not None:
-                topics[f"workflow:{workflow_id}"] = None
-        items.append(f'{head}{job_id}{middle}{job_id}{rest},"attempt":{attempt}}}]')
-        topics[f"job:{job_id}"] = None
+    for like, ids in alike.items():
+        common, head = _series(event.value, state, *like)
+        topics.update(dict.fromkeys((*common, *series_topics("job", ids))))
+        items.append(series_text(head, ids))
     return list(topics), f"[{','.join(items)}]"
 
 
-def job_frame(event: EventKind, state: str, kind: str, queue: str) -> tuple[str, str, str]:
-    """The items of one event about a job that has no id yet, in three parts: the id goes in twice, between them."""
-    before, between, after = _frame(event.value, kind, queue, None, state)
-    return f"[{before}", between, f'{after},"attempt":0}}]]'
+def job_frame(event: EventKind, state: str, kind: str, queue: str) -> tuple[str, str]:
+    """The items of one event about a job that has no id yet, in two parts: the id goes between them."""
+    _, head = _series(event.value, state, kind, queue, None, 0)
+    return f"[{head}", "]]]"
 
 
 def chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:

@@ -70,9 +70,10 @@ def append(cursor: SqlWriter, drafts: Sequence[EventDraft]) -> None:
 
 
 def append_encoded(cursor: SqlWriter, *, topics: list[str], items: str) -> None:
-    """Insert one row whose `items` is JSON text already: [[kind, [topics], payload], …], at most 500 of them.
+    """Insert one row whose `items` is JSON text already: [[kind, [topics], payload], …], at most 500 events.
 
-    `topics` is the distinct union. The hot path of the workers: nothing is checked here.
+    `topics` is the distinct union. An element may be a series of like events (`notifications.items`). The hot path
+    of the workers: nothing is checked here.
     """
     cursor.execute(statement("append_event"), {"topics": texts(topics), "items": items})
 

@@ -30,7 +30,7 @@ class ClockTimestamp(Func):
 
 
 class Event(models.Model):
-    """Up to 500 events appended by one statement, in order."""
+    """Up to 500 events appended by one statement, in order. Like ones may stand as one series (`items.py`)."""
 
     id = models.BigAutoField(primary_key=True)
     xid = Xid8Field(db_default=CurrentXid(), editable=False)

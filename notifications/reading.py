@@ -16,6 +16,7 @@ from django.db import connection
 
 from notifications.epoch import LogState, state
 from notifications.errors import BadPosition
+from notifications.items import expand, searched
 from notifications.position import ROW_END, Position
 from notifications.statements import SqlCursor, statement
 
@@ -114,7 +115,8 @@ def _rows(
 ) -> list[tuple[int, int, datetime, str | None]]:
     if after.tick > upto:
         return []
-    found = {"tick": after.tick, "row": after.row, "upto": upto, "topics": topics, "limit": scan}
+    asked = None if topics is None else searched(topics)
+    found = {"tick": after.tick, "row": after.row, "upto": upto, "topics": asked, "limit": scan}
     cursor.execute(statement("read_rows"), found)
     return list(cursor.fetchall())
 
@@ -151,10 +153,10 @@ def _events(
         if items is None:
             continue
         seen = after.index if (tick, row) == (after.tick, after.row) else -1
-        for index, (kind, topics, payload) in enumerate(json.loads(items)):
-            if index > seen and (wanted is None or not wanted.isdisjoint(topics)):
+        for index, kind, topics, payload in expand(json.loads(items), wanted):
+            if index > seen:
                 place = Position(epoch=epoch, tick=tick, row=row, index=index)
-                yield LogEvent(position=place, kind=kind, topics=tuple(topics), payload=payload, at=at)
+                yield LogEvent(position=place, kind=kind, topics=topics, payload=payload, at=at)
 
 
 def _reset(log: LogState) -> Page:

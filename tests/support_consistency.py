@@ -9,14 +9,25 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["assert_consistent", "disagreements"]
+__all__ = ["EVENTS", "assert_consistent", "disagreements"]
 
-_CHECK = """
+EVENTS = """
+    SELECT item ->> 0 AS kind, one.job::bigint AS job, (item -> 2 ->> 'attempt')::int AS attempt
+    FROM notifications_event
+    CROSS JOIN LATERAL json_array_elements(items) AS item
+    CROSS JOIN LATERAL (
+        SELECT item -> 2 ->> 'job' AS job WHERE json_array_length(item) = 3
+        UNION ALL
+        SELECT json_array_elements_text(item -> 4)
+    ) AS one
+"""
+"""Every event of the log, one row each: an element of `items` is an event, or a series with many ids."""
+
+_CHECK = f"""
 WITH job AS MATERIALIZED (
     SELECT id, state, queue, kind, attempt, worker_id, workflow_id, finished_at, ready_at FROM jobs_job
 ), event AS MATERIALIZED (
-    SELECT item ->> 0 AS kind, (item -> 2 ->> 'job')::bigint AS job, (item -> 2 ->> 'attempt')::int AS attempt
-    FROM notifications_event, json_array_elements(items) AS item
+    {EVENTS}
 ), claimed AS MATERIALIZED (
     SELECT c.id AS claim, c.worker_id, unnest(c.jobs) AS job_id FROM jobs_claim c
 )

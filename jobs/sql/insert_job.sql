@@ -16,6 +16,6 @@ WITH job AS (
 )
 SELECT job.id, notifications_append(
     ARRAY['queue:' || job.queue, 'job:' || job.id],
-    (%(before)s::text || job.id || %(between)s::text || job.id || %(after)s::text)::json
+    (%(before)s::text || job.id || %(after)s::text)::json
 )
 FROM job

@@ -24,7 +24,7 @@ def insert_job(cursor: Cursor, job: NewJob, *, user_id: int | None = None) -> in
 
     One statement, so it needs no transaction of its own.
     """
-    before, between, after = job_frame(EventKind.JOB_SUBMITTED, State.AVAILABLE.value, job.kind, job.queue)
+    before, after = job_frame(EventKind.JOB_SUBMITTED, State.AVAILABLE.value, job.kind, job.queue)
     params = {
         "kind": job.kind,
         "queue": job.queue,
@@ -34,7 +34,6 @@ def insert_job(cursor: Cursor, job: NewJob, *, user_id: int | None = None) -> in
         "options": job.options,
         "user": user_id,
         "before": before,
-        "between": between,
         "after": after,
     }
     found = rows(cursor, "insert_job", params)

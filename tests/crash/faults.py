@@ -22,15 +22,15 @@ from tests import fault_checker, history_checker
 from tests.crash.harness import History, Program
 from tests.fault_checker import Verdict
 from tests.support import eventually
+from tests.support_consistency import EVENTS
 
 __all__ = ["Done", "children", "judge", "specs", "until_none_is_left"]
 
 _JOBS = "SELECT payload ->> 'task', id, state, attempt FROM jobs_job"
-_COMPLETIONS = """
-    SELECT j.payload ->> 'task', array_agg((item -> 2 ->> 'attempt')::int)
-    FROM notifications_event, json_array_elements(items) AS item
-    JOIN jobs_job j ON j.id = (item -> 2 ->> 'job')::bigint
-    WHERE item ->> 0 = 'job.completed' GROUP BY 1
+_COMPLETIONS = f"""
+    SELECT j.payload ->> 'task', array_agg(event.attempt)
+    FROM ({EVENTS}) AS event JOIN jobs_job j ON j.id = event.job
+    WHERE event.kind = 'job.completed' GROUP BY 1
 """
 _TAKEN = """
     SELECT j.payload ->> 'task', array_agg(a.number) FROM jobs_attempt a JOIN jobs_job j ON j.id = a.job_id

@@ -15,6 +15,7 @@ from jobs.store import moving, workers
 from jobs.store.claiming import claim
 from jobs.store.ending import end_attempts
 from jobs.store.values import ClaimedJob, Error, Recorded, Transition
+from notifications.items import expand
 from notifications.models import Event
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
 from tests.support_consistency import assert_consistent
@@ -84,7 +85,8 @@ def state_of(job_id: int) -> str:
 
 def told(kind: str = "") -> list[tuple[str, list[str], dict[str, Any]]]:
     """The events in the log, of one kind or all: kind, topics, payload."""
-    found = [tuple(item) for row in Event.objects.order_by("pk") for item in row.items]
+    rows = Event.objects.order_by("pk").values_list("items", flat=True)
+    found = [(name, list(topics), payload) for row in rows for _, name, topics, payload in expand(row)]
     return [item for item in found if item[0] == kind or not kind]
 
 

@@ -14,6 +14,7 @@ from jobs.errors import InvalidSubmission, UnknownKind
 from jobs.models import Dependency, Job, Queue, Ready, Workflow
 from notifications.models import Event
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
+from tests.jobs.ground import told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -166,9 +167,9 @@ def test_many_jobs_keep_their_order_and_tell_their_events() -> None:
     assert ids == sorted(ids)
     assert [job.payload["n"] for job in Job.objects.order_by("pk")] == list(range(1200))
     assert Ready.objects.count() == 1200
-    told = [item for row in Event.objects.order_by("pk") for item in row.items]
-    assert [item[2]["job"] for item in told] == ids
-    assert {item[0] for item in told} == {"job.submitted"}
+    events = told()
+    assert [payload["job"] for _, _, payload in events] == ids
+    assert {kind for kind, _, _ in events} == {"job.submitted"}
 
 
 def test_a_workflow_is_stored_with_its_edges() -> None:

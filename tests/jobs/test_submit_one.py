@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import jobs
 from jobs import JobSpec
 from jobs.models import Job, Queue, Ready
 from jobs.states import State
+from notifications.items import expand
 from notifications.models import Event
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
 from tests.support_consistency import assert_consistent
@@ -34,10 +34,11 @@ def traces(job_id: int) -> dict[str, Any]:
     job = Job.objects.get(pk=job_id)
     ready = Ready.objects.get(pk=job_id)
     told = next(event for event in Event.objects.order_by("-pk") if f"job:{job_id}" in event.topics)
-    items = json.loads(json.dumps(told.items) if not isinstance(told.items, str) else told.items)
-    (mine,) = [item for item in items if item[2]["job"] == job_id]
-    mine[1] = [topic.replace(str(job_id), "ID") for topic in mine[1]]
-    mine[2]["job"] = "ID"
+    (mine,) = [
+        (kind, [topic.replace(str(job_id), "ID") for topic in topics], payload | {"job": "ID"})
+        for _, kind, topics, payload in expand(told.items)
+        if payload["job"] == job_id
+    ]
     assert job.ready_at is not None
     fields = model_to_dict(job, exclude=["id", "ready_at", "scheduled_at", "created_at"])
     lead = ready.rank - int(job.ready_at.timestamp() * 1_000_000)

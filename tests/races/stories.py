@@ -45,6 +45,7 @@ from jobs.retention import Janitor
 from jobs.states import State
 from jobs.store import workers
 from jobs.unique import Unique
+from notifications.items import expand
 from notifications.models import Event
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench, register
@@ -62,8 +63,8 @@ _NUMBERS = itertools.count()
 
 def told(kind: str, job_id: int) -> int:
     """How often the log says so of the job."""
-    items = [item for row in Event.objects.all() for item in row.items]
-    return sum(1 for item in items if item[0] == kind and item[2].get("job") == job_id)
+    items = [item for row in Event.objects.values_list("items", flat=True) for item in expand(row)]
+    return sum(1 for _, name, _, payload in items if name == kind and payload.get("job") == job_id)
 
 
 def actions(name: str, target: object) -> int:

@@ -21,7 +21,7 @@ from jobs.store.values import Transition
 from jobs.submit import JobSpec, submit_workflow
 from tests.races.harness import KIND, Hand, dead, somebody_waits, submit_some, together
 from tests.support import eventually
-from tests.support_consistency import assert_consistent
+from tests.support_consistency import EVENTS, assert_consistent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,7 @@ def acting(action: Callable[[], ActionResult]) -> ActionResult:
 def events(kind: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM notifications_event, json_array_elements(items) AS item WHERE item ->> 0 = %s",
+            f"SELECT count(*) FROM ({EVENTS}) AS event WHERE kind = %s",
             [kind],
         )
         (count,) = cursor.fetchone()
