@@ -81,6 +81,34 @@ def django_cursor() -> Any:
     return PreparingCursor(connection.connection)
 
 
+class PipedCursor(psycopg.Cursor[Any]):
+    """A cursor for a pipe: every statement has one of its own beneath it.
+
+    In a pipe the answer to one statement may arrive while the next is being sent. The driver hands it to the cursor
+    that asked, whose answer to the next statement it then seems to be.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        super().__init__(connection)
+        self._latest: psycopg.Cursor[Any] = connection.cursor()
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> PipedCursor:
+        self._latest = self.connection.cursor()
+        self._latest.execute(query, params, **options)
+        return self
+
+    def fetchall(self) -> list[Any]:
+        return self._latest.fetchall()
+
+    def fetchone(self) -> Any:
+        return self._latest.fetchone()
+
+    @property
+    def rowcount(self) -> int:
+        """-1 until the answer has been fetched."""
+        return self._latest.rowcount
+
+
 def in_transaction(
     connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result], *, piped: bool = False
 ) -> Result:
@@ -111,7 +139,7 @@ def _plain(connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[A
 def _piped(connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result]) -> Result:
     """After an error the server passes over the rest up to the end of the pipeline, the COMMIT too."""
     try:
-        with connection.pipeline(), connection.cursor() as cursor:
+        with connection.pipeline(), PipedCursor(connection) as cursor:
             cursor.execute("BEGIN")
             result = work(cursor)
             cursor.execute("COMMIT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
+from jobs import database
 from jobs.database import in_transaction, open_connection
 from jobs.models import Queue
 
@@ -92,3 +94,31 @@ def test_a_deadlock_is_run_again_from_the_start(own: psycopg.Connection[Any], pi
 
     in_transaction(own, work, piped=piped)
     assert queues() == ["try 3"]
+
+
+def ask_late(own: psycopg.Connection[Any]) -> list[Any]:
+    """Two statements; the first one's answer is there, but not read, when the second is sent."""
+
+    def work(cursor: Any) -> list[Any]:
+        add(cursor, "a")
+        own.pgconn.send_flush_request()
+        own.pgconn.flush()
+        assert select.select([own.fileno()], [], [], 10.0)[0]
+        cursor.execute("SELECT name FROM jobs_queue")
+        return list(cursor.fetchall())
+
+    return in_transaction(own, work, piped=True)
+
+
+def test_an_answer_that_comes_late_is_not_taken_for_the_next_ones(own: psycopg.Connection[Any]) -> None:
+    assert ask_late(own) == [("a",)]
+    assert queues() == ["a"]
+
+
+def test_with_one_cursor_for_all_it_is(own: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: what ended worker processes on a busy machine."""
+    monkeypatch.setattr(database, "PipedCursor", lambda connection: connection.cursor())
+    with pytest.raises(psycopg.ProgrammingError, match="didn't produce records"):
+        ask_late(own)
+    assert queues() == []
+    assert own.info.transaction_status is TransactionStatus.IDLE
