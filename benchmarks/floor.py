@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.flow import drain, enqueue_bulk
-from benchmarks.ground import prepared, query
+from benchmarks.ground import prepared, query, tidied
 from benchmarks.report import Row, finish, say, spread
 
 __all__ = ["BATCH", "floor"]
@@ -44,6 +44,7 @@ def floor(connections: int) -> float:
     from django.db import connections as django
 
     ids = [row[0] for row in query("SELECT job_id FROM jobs_ready ORDER BY rank, job_id")]
+    tidied()
     django.close_all()
     context = multiprocessing.get_context("fork")
     start, spans = context.Barrier(connections), context.SimpleQueue()

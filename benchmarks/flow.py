@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.ground import cpu_seconds, postgres, query, until, workers
+from benchmarks.ground import cpu_seconds, postgres, query, tidied, until, workers
 
 __all__ = ["Drain", "drain", "enqueue_bulk", "enqueue_one", "percentile", "start_latency"]
 
@@ -63,13 +63,17 @@ def drain(
 
     total = Ready.objects.count() if count is None else count
     steering.pause_queue(Actor(), "bench")
+    tidied()
     with workers(processes=processes, program=program) as runner, around(runner) if around else nullcontext():
         first = query("SELECT clock_timestamp()")[0][0]
         began = cpu_seconds(runner), cpu_seconds(postgres())
         steering.resume_queue(Actor(), "bench")
         if count is None:
             # Also what was claimed must have ended: a worker that is told to stop gives the rest back.
-            until(lambda: not Ready.objects.exists() and not Claim.objects.exists(), seconds=seconds)
+            # Seldom, because the look steps over every dead row of the table.
+            until(
+                lambda: not Ready.objects.exists() and not Claim.objects.exists(), seconds=seconds, every=0.2
+            )
         else:
             until(lambda: _finished_since(first) >= count, seconds=seconds)
         ended = cpu_seconds(runner), cpu_seconds(postgres())

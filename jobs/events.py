@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from notifications.items import series_head, series_text, series_topics
@@ -108,14 +109,21 @@ def _series(
     return topics, series_head(event, topics, payload, "job")
 
 
-def encode_jobs(event: EventKind, state: str, jobs: Iterable[Told]) -> tuple[list[str], str]:
+_id_of, _like_of = itemgetter(0), itemgetter(1, 2, 3, 4)
+
+
+def encode_jobs(event: EventKind, state: str, jobs: Sequence[Told]) -> tuple[list[str], str]:
     """The hot path: a batch of like changes as (topics, JSON items), as `notifications.log.append_encoded` takes it.
 
     Like jobs stand together; among the jobs of one batch there is no causal order.
     """
-    alike: dict[tuple[str, str, int | None, int], list[int]] = {}
-    for job_id, kind, queue, workflow_id, attempt in jobs:
-        alike.setdefault((kind, queue, workflow_id, attempt), []).append(job_id)
+    likes = list(map(_like_of, jobs))
+    alike: dict[tuple[str, str, int | None, int], list[int]] = {like: [] for like in likes}
+    if len(alike) == 1:  # as most batches are
+        alike[likes[0]] = list(map(_id_of, jobs))
+    else:
+        for like, job in zip(likes, jobs, strict=True):
+            alike[like].append(job[0])
     topics: dict[str, None] = {}
     items: list[str] = []
     for like, ids in alike.items():
@@ -128,7 +136,7 @@ def encode_jobs(event: EventKind, state: str, jobs: Iterable[Told]) -> tuple[lis
 def job_frame(event: EventKind, state: str, kind: str, queue: str) -> tuple[str, str]:
     """The items of one event about a job that has no id yet, in two parts: the id goes between them."""
     _, head = _series(event.value, state, kind, queue, None, 0)
-    return f"[{head}", "]]]"
+    return f"[{head}[", "]]]"
 
 
 def chunks(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:

@@ -53,10 +53,14 @@ class Executor:
 
     def put(self, jobs: list[ClaimedJob]) -> None:
         self._threads.low_water = len(jobs) // 4
+        loops = (
+            {kind.name: kind for kind in self._registry if _on_the_loop(kind)}
+            if self._coroutines.runs()
+            else {}
+        )
         for job in jobs:
-            kind = self._kind(job)
-            if kind is not None and _on_the_loop(kind) and self._coroutines.runs():
-                self._coroutines.put(kind, job)
+            if job.kind in loops:
+                self._coroutines.put(loops[job.kind], job)
             else:
                 self._threads.put(job)
 

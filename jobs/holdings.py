@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from jobs.store.values import ClaimedJob, Transition
 
 __all__ = ["Holdings"]
+
+_claim_id = attrgetter("claim_id")
 
 
 class Holdings:
@@ -28,10 +31,9 @@ class Holdings:
         held = self._jobs.get(job.id)
         return held is not None and held[0] is job
 
-    def add(self, jobs: Iterable[ClaimedJob], now: float) -> None:
-        for job in jobs:
-            self._jobs[job.id] = (job, now)
-            self._left[job.claim_id] += 1
+    def add(self, jobs: Sequence[ClaimedJob], now: float) -> None:
+        self._jobs |= {job.id: (job, now) for job in jobs}
+        self._left.update(map(_claim_id, jobs))
 
     def jobs(self) -> list[ClaimedJob]:
         return [job for job, _ in self._jobs.values()]
@@ -47,17 +49,17 @@ class Holdings:
 
     def finished_claims(self, transitions: Sequence[Transition]) -> list[int]:
         """Claims of which nothing is left once these ends are recorded."""
-        ending = Counter(transition.job.claim_id for transition in transitions)
+        ending = Counter([transition.job.claim_id for transition in transitions])
         return [claim_id for claim_id, count in ending.items() if self._left[claim_id] == count]
 
     def forget(self, transitions: Sequence[Transition]) -> None:
         """These ends are recorded, or refused by the fence: either way the jobs are not this worker's any more."""
-        for transition in transitions:
-            job = transition.job
-            if self._jobs.pop(job.id, None) is not None:
-                self._left[job.claim_id] -= 1
-                if not self._left[job.claim_id]:
-                    del self._left[job.claim_id]
+        take = self._jobs.pop
+        gone = [t.job.claim_id for t in transitions if take(t.job.id, None) is not None]
+        for claim_id, count in Counter(gone).items():
+            self._left[claim_id] -= count
+            if not self._left[claim_id]:
+                del self._left[claim_id]
 
     def clear(self) -> None:
         self._jobs.clear()

@@ -61,10 +61,9 @@ class Lines:
         self.complete = self.complete and all(len(front) <= quota for front in fronts.values())
         self._heaps, self._queue_of = {}, {}
         for queue, front in fronts.items():
-            heap = self._heaps[queue] = IndexedPriorityQueue()
-            for key in front[:quota]:
-                heap.push(key[1], key)
-                self._queue_of[key[1]] = queue
+            best = front[:quota]
+            self._heaps[queue] = IndexedPriorityQueue.of((key, key[1]) for key in best)
+            self._queue_of |= {key[1]: queue for key in best}
 
     def peek(self, cursor: Cursor) -> None:
         """The quick look after a doorbell: the best few of each queue, new queues too."""

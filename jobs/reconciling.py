@@ -56,8 +56,6 @@ def _unknown(cursor: Cursor, worker_id: int, known_claims: Sequence[int]) -> lis
             options=None,
             workflow_id=row[6],
             task=row[7],
-            created_at=row[8],
-            ready_at=None,
             limited=True,  # not known, and releasing a place that there is not costs nothing
         )
         for row in found

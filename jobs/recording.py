@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -29,6 +30,7 @@ from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition, merge
 
 __all__ = ["Recorder"]
 
+_queue = attrgetter("job.queue")
 NOTHING = Claimed(claim_id=None, jobs=[])
 
 
@@ -60,10 +62,11 @@ class Recorder:
         transitions of one job in a batch would each leave their narrow row.
         """
         going = {transition.job.id for transition in self._unrecorded}
+        completed, held = State.COMPLETED, self.held
         self._unrecorded += [
-            Transition(job=job, target=State.COMPLETED) if outcome is DONE else self._decide(job, outcome)
+            Transition(job, completed) if outcome is DONE else self._decide(job, outcome)
             for job, outcome in ended
-            if job in self.held and job.id not in going
+            if job in held and job.id not in going
         ]
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
@@ -145,10 +148,14 @@ class Recorder:
     def _confirm(self, transitions: Sequence[Transition], recorded: Recorded) -> None:
         """The commit is certain: forget what ended."""
         self.held.forget(transitions)
-        lost = set(recorded.lost)
-        ends = Counter((t.job.id in lost, t.target, t.job.queue) for t in transitions)
-        for (is_lost, target, queue), count in ends.items():
-            ended = "lost" if is_lost else target.value
+        if lost := set(recorded.lost):
+            self._count("lost", [t for t in transitions if t.job.id in lost])
+            transitions = [t for t in transitions if t.job.id not in lost]
+        for target in {t.target for t in transitions}:
+            self._count(target.value, [t for t in transitions if t.target is target])
+
+    def _count(self, ended: str, transitions: Sequence[Transition]) -> None:
+        for queue, count in Counter(map(_queue, transitions)).items():
             self.stats[ended] += count
             self.stats[f"{ended}:{queue}"] += count  # rates of the operations page
 

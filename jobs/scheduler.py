@@ -31,6 +31,7 @@ from notifications.doorbell import ring
 __all__ = ["Scheduler", "Tick"]
 
 EVENTS = "opsched_events"
+_LATER = {State.RETRYABLE, State.SCHEDULED}
 STALE_SECONDS = 1.0
 BUSY_SECONDS = 0.25
 LOOK_AGAIN = 0.01
@@ -216,7 +217,7 @@ class Scheduler:
 
     def _heed_ends(self, ended: Sequence[Transition], recorded: Recorded) -> None:
         """Ends that made new work, now or soon."""
-        if recorded.released or any(t.target in (State.RETRYABLE, State.SCHEDULED) for t in ended):
+        if recorded.released or {t.target for t in ended} & _LATER:
             self._rang = True
         if recorded.released:
             ring("opsched_jobs")

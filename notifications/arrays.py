@@ -13,7 +13,7 @@ __all__ = ["numbers", "texts"]
 
 def numbers(values: Sequence[int]) -> str:
     """An array of whole numbers."""
-    return f"{{{','.join(map(str, values))}}}"
+    return f"{{{str(list(values))[1:-1]}}}"
 
 
 def texts(values: Sequence[str | None]) -> str:

@@ -26,12 +26,12 @@ def series_head(kind: str, topics: Sequence[str], payload: Mapping[str, Any], su
     Each event has the topic `subject:<id>` besides `topics`, and `{subject: id}` besides `payload`.
     """
     common = json.dumps([kind, list(topics), dict(payload), subject], separators=(",", ":"), allow_nan=False)
-    return f"{common[:-1]},["
+    return f"{common[:-1]},"
 
 
-def series_text(head: str, ids: Iterable[int]) -> str:
+def series_text(head: str, ids: list[int]) -> str:
     """A series as one element of `items`."""
-    return f"{head}{','.join(map(str, ids))}]]"
+    return f"{head}{ids}]"
 
 
 def series_topics(subject: str, ids: Sequence[int]) -> list[str]:

@@ -14,7 +14,7 @@ which bounds what a merge costs per entry. `docs/performance.md` has the designs
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from functools import partial
 from heapq import heappop, heappush, merge
 from itertools import islice
@@ -52,6 +52,19 @@ class IndexedPriorityQueue(Generic[Id]):
         self._heap: list[tuple[Key, int, Id]] = []
         self._run: list[tuple[Key, int, Id]] = []
         self._version = 0
+
+    @classmethod
+    def of(cls, entries: Iterable[tuple[Key, Id]]) -> IndexedPriorityQueue[Id]:
+        """A queue of `(key, id)`, as if each had been pushed in turn. Raises `DuplicateItem`."""
+        queue = cls()
+        queue._fresh = [(key, version, item) for version, (key, item) in enumerate(entries, 1)]
+        queue._index = {entry[2]: entry for entry in queue._fresh}
+        queue._version = len(queue._fresh)
+        if len(queue._index) < queue._version:
+            raise DuplicateItem(
+                next(entry[2] for entry in queue._fresh if queue._index[entry[2]] is not entry)
+            )
+        return queue
 
     def __len__(self) -> int:
         return len(self._index)

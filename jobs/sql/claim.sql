@@ -29,4 +29,4 @@ UPDATE jobs_job j
 SET state = 'running', attempt = j.attempt + 1, worker_id = %(worker)s, started_at = clock_timestamp()
 WHERE j.id = ANY(ARRAY(SELECT p.job_id FROM picked p)) AND j.state = 'available'
 RETURNING j.id, j.kind, j.queue, j.attempt, j.max_attempts, j.payload::text, j.options::text, j.workflow_id, j.task,
-          j.created_at, j.ready_at, (SELECT batch.id FROM batch)
+          (SELECT batch.id FROM batch)

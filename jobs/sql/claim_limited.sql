@@ -77,7 +77,7 @@ WITH clock AS MATERIALIZED (
     SET state = 'running', attempt = j.attempt + 1, worker_id = %(worker)s, started_at = clock_timestamp()
     WHERE j.id = ANY(ARRAY(SELECT p.job_id FROM picked p)) AND j.state = 'available'
     RETURNING j.id, j.kind, j.queue, j.attempt, j.max_attempts, j.payload::text, j.options::text, j.workflow_id,
-              j.task, j.created_at, j.ready_at
+              j.task
 ), permit AS (
     INSERT INTO jobs_permit (job_id, queue, key, attempt, worker_id)
     SELECT t.id, p.queue, p.key, t.attempt, %(worker)s::bigint FROM taken t JOIN picked p ON p.job_id = t.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from jobs.events import EventKind, encode_jobs
@@ -14,6 +15,8 @@ from notifications.arrays import numbers
 from notifications.log import append_encoded
 
 __all__ = ["claim", "drop_claims"]
+
+_told = itemgetter(0, 1, 2, 7, 3)  # id, kind, queue, workflow id, attempt of a row
 
 
 def claim(
@@ -37,18 +40,14 @@ def claim(
     if not found:
         return Claimed(claim_id=None, jobs=[], busy=busy)
     # The rows come in the order of the primary key.
-    place = {job_id: number for number, job_id in enumerate(candidates)}
-    found.sort(key=lambda row: place[row[0]])
-    topics, items = encode_jobs(
-        EventKind.JOB_STARTED,
-        State.RUNNING.value,
-        [(row[0], row[1], row[2], row[7], row[3]) for row in found],
-    )
+    row_of = {row[0]: row for row in found}
+    found = [row_of[job_id] for job_id in candidates if job_id in row_of]
+    topics, items = encode_jobs(EventKind.JOB_STARTED, State.RUNNING.value, list(map(_told, found)))
     append_encoded(cursor, topics=topics, items=items)
-    jobs = [_job(row, worker_id) for row in found]
+    jobs = [ClaimedJob(*(*row, worker_id)) for row in found]
     for job in jobs if limited else ():
         job.limited = limited is not None and job.id in limited
-    return Claimed(claim_id=found[0][11], jobs=jobs, busy=busy)
+    return Claimed(claim_id=found[0][9], jobs=jobs, busy=busy)
 
 
 def _claim_both(
@@ -66,24 +65,6 @@ def _claim_both(
     rest = {"ids": numbers(plain), "worker": worker_id, "limit": limit - len(first)}
     second = rows(cursor, "claim", rest) if plain and rest["limit"] else []
     return [*first, *second], busy
-
-
-def _job(row: tuple[Any, ...], worker_id: int) -> ClaimedJob:
-    return ClaimedJob(
-        id=row[0],
-        kind=row[1],
-        queue=row[2],
-        attempt=row[3],
-        max_attempts=row[4],
-        payload=row[5],
-        options=row[6],
-        workflow_id=row[7],
-        task=row[8],
-        created_at=row[9],
-        ready_at=row[10],
-        claim_id=row[11],
-        worker_id=worker_id,
-    )
 
 
 def drop_claims(cursor: Cursor, claim_ids: Sequence[int]) -> None:

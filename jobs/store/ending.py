@@ -7,6 +7,7 @@ neither the job, nor its children, nor the log.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from jobs.events import EventKind, encode_jobs, job_event
 from jobs.states import State
@@ -19,6 +20,9 @@ from notifications.log import EventDraft, append, append_encoded
 
 __all__ = ["end_attempts"]
 
+# As functions of the interpreter's own: a batch has hundreds.
+_job, _job_id = attrgetter("job"), attrgetter("job.id")
+_told = attrgetter("id", "kind", "queue", "workflow_id", "attempt")
 _EVENT = {
     State.RETRYABLE: EventKind.JOB_RETRYABLE,
     State.SCHEDULED: EventKind.JOB_SNOOZED,
@@ -31,8 +35,9 @@ _EVENT = {
 
 def end_attempts(cursor: Cursor, worker_id: int, transitions: Sequence[Transition]) -> Recorded:
     """Record how attempts ended. Ids are locked in ascending order within each kind of end."""
-    completed = sorted((t for t in transitions if t.target is State.COMPLETED), key=_by_id)
-    others = sorted((t for t in transitions if t.target is not State.COMPLETED), key=_by_id)
+    ordered = sorted(transitions, key=_job_id)
+    completed = [t for t in ordered if t.target is State.COMPLETED]
+    others = [t for t in ordered if t.target is not State.COMPLETED] if len(completed) < len(ordered) else []
     recorded: list[int] = []
     # Of jobs without a workflow, which are most, nothing is counted.
     changes: list[Change] = []
@@ -55,29 +60,29 @@ def end_attempts(cursor: Cursor, worker_id: int, transitions: Sequence[Transitio
         changes += skip_descendants(cursor, closed) if closed else []
         released += sum(1 for t in ended if t.target is State.AVAILABLE)
     move_counts(cursor, changes)
-    kept = set(recorded)
-    released += release(cursor, [t.job.id for t in transitions if t.job.limited and t.job.id in kept])
-    return Recorded(
-        recorded=recorded, lost=[t.job.id for t in transitions if t.job.id not in kept], released=released
-    )
+    lost: list[int] = []
+    if len(recorded) < len(transitions):
+        kept = set(recorded)
+        lost = [t.job.id for t in transitions if t.job.id not in kept]
+    places = [t.job.id for t in transitions if t.job.limited and t.job.id not in lost]
+    released += release(cursor, places)
+    return Recorded(recorded=recorded, lost=lost, released=released)
 
 
-def _by_id(transition: Transition) -> int:
-    return transition.job.id
-
-
-def _complete(cursor: Cursor, worker_id: int, transitions: Sequence[Transition]) -> list[Transition]:
+def _complete(cursor: Cursor, worker_id: int, transitions: Sequence[Transition]) -> Sequence[Transition]:
+    results = [t.result for t in transitions]
     params = {
         "ids": numbers([t.job.id for t in transitions]),
         "attempts": numbers([t.job.attempt for t in transitions]),
-        "results": texts([t.result for t in transitions]),
+        "results": texts(results) if any(results) else None,
         "worker": worker_id,
     }
-    accepted = {row[0] for row in rows(cursor, "complete", params)}
-    done = [t for t in transitions if t.job.id in accepted]
+    ((some,),) = rows(cursor, "complete", params)
+    accepted = None if some is None else set(some)
+    done = transitions if accepted is None else [t for t in transitions if t.job.id in accepted]
     if done:
-        told = [(t.job.id, t.job.kind, t.job.queue, t.job.workflow_id, t.job.attempt) for t in done]
-        topics, items = encode_jobs(EventKind.JOB_COMPLETED, State.COMPLETED.value, told)
+        told = map(_told, map(_job, done))
+        topics, items = encode_jobs(EventKind.JOB_COMPLETED, State.COMPLETED.value, list(told))
         append_encoded(cursor, topics=topics, items=items)
     return done
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -28,8 +27,6 @@ def job(*, attempt: int = 1, max_attempts: int = 3) -> ClaimedJob:
         options=None,
         workflow_id=None,
         task="",
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        ready_at=None,
     )
 
 

@@ -7,7 +7,6 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -36,8 +35,6 @@ def claimed(kind: str, number: int = 1) -> ClaimedJob:
         options=None,
         workflow_id=None,
         task="",
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        ready_at=None,
     )
 
 

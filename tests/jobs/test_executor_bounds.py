@@ -6,7 +6,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -34,8 +33,6 @@ def claimed(number: int, kind: str, options: Any = None) -> ClaimedJob:
         options=None if options is None else json.dumps(options),
         workflow_id=None,
         task="",
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        ready_at=None,
     )
 
 

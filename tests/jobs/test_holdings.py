@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from jobs.holdings import Holdings
 from jobs.states import State
 from jobs.store.values import ClaimedJob, Transition
@@ -20,8 +18,6 @@ def claimed(number: int, *, claim: int = 1, attempt: int = 1) -> ClaimedJob:
         options=None,
         workflow_id=None,
         task="",
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        ready_at=None,
         claim_id=claim,
     )
 

@@ -149,8 +149,6 @@ class Database:
             options=None,
             workflow_id=None,
             task="",
-            created_at=_EPOCH,
-            ready_at=None,
             claim_id=job.claim or 0,
             worker_id=worker_id,
         )

@@ -28,7 +28,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 CLAIMED = ClaimedJob(
     id=1, kind="k", queue="q", attempt=1, max_attempts=3, payload="{}", options=None, workflow_id=None, task="",
-    created_at=datetime(2026, 1, 1, tzinfo=UTC), ready_at=None,
 )  # fmt: skip
 
 

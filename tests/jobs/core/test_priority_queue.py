@@ -32,9 +32,10 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
     @initialize(many=st.lists(keys, max_size=3), copies=st.integers(0, 60))
     def fill(self, many: list[tuple[int, int]], copies: int) -> None:
-        for number, key in enumerate(many * copies):
-            self.queue.push(1000 + number, key)
-            self.put(1000 + number, key)
+        found = [(key, 1000 + number) for number, key in enumerate(many * copies)]
+        self.queue = IndexedPriorityQueue.of(found)
+        for key, item in found:
+            self.put(item, key)
 
     @rule(item=ids, key=keys)
     def push(self, item: int, key: tuple[int, int]) -> None:
@@ -257,3 +258,9 @@ def test_what_was_updated_after_a_merge_stands_behind_its_equals() -> None:
         queue.update(item, (1,))
     queue.update(3, (1,))
     assert queue.pop_many(200) == [*range(3), *range(4, 200), 3]
+
+
+def test_an_id_twice_among_those_filled_in_is_refused() -> None:
+    with pytest.raises(DuplicateItem) as caught:
+        IndexedPriorityQueue.of([((1,), 5), ((2,), 6), ((3,), 6)])
+    assert caught.value.item == 6

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -39,8 +38,6 @@ class RecordingContext(JobContext):
             options=None,
             workflow_id=None,
             task="",
-            created_at=datetime.now(UTC),
-            ready_at=None,
         )
         super().__init__(job, {}, report=self.reports.append)
 
