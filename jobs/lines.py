@@ -77,7 +77,7 @@ class Lines:
                 if job_id not in queue_of:
                     heap.push(job_id, key)
                 elif queue_of[job_id] != queue:
-                    self._forget(job_id)
+                    self._forget([job_id])
                     heap.push(job_id, key)
                 elif heap.key_of(job_id) != key:
                     heap.update(job_id, key)
@@ -163,13 +163,11 @@ class Lines:
         last = len(plain)
         if got >= left:
             last = max((index for index, job in enumerate(plain) if job in mine), default=-1) + 1
-        for job in plain[:last]:
-            self._forget(job)
-        for job, queue in limited.items():
-            if queue not in busy:
-                self._forget(job)
+        self._forget([*plain[:last], *(job for job, queue in limited.items() if queue not in busy)])
         missed = last - got
-        self._contended = min(CONTENDED_AT_MOST, 2 * missed) if missed else self._contended // 2
+        # As many will be gone the next time, and a few more; whoever got nothing at all cannot tell how many.
+        expected = missed + missed // 4 if taken else 2 * missed
+        self._contended = min(CONTENDED_AT_MOST, expected) if missed else self._contended // 2
         return missed
 
     def _by_rank(self, candidates: Sequence[int]) -> Sequence[int]:
@@ -178,8 +176,11 @@ class Lines:
             return candidates
         return sorted(candidates, key=lambda job: self._heaps[self._queue_of[job]].key_of(job))
 
-    def _forget(self, job: int) -> None:
-        self._heaps[self._queue_of.pop(job)].remove(job)
+    def _forget(self, jobs: Sequence[int]) -> None:
+        queues = list(map(self._queue_of.pop, jobs))
+        for name in set(queues):
+            its = [job for job, queue in zip(jobs, queues, strict=True) if queue == name]
+            self._heaps[name].remove_many(its)
 
 
 def _within(front: Front, bound: Key | None) -> Front:

@@ -108,6 +108,14 @@ class IndexedPriorityQueue(Generic[Id]):
         if not len(index) & _SELDOM:
             self._keep_within_bounds()
 
+    def remove_many(self, items: Iterable[Id]) -> None:
+        """Take out several. Raises `UnknownItem` for the first that is not queued; those before it are out then."""
+        index = self._index
+        for item in items:
+            if index.pop(item, None) is None:
+                raise UnknownItem(item)
+        self._keep_within_bounds()
+
     def peek(self) -> Id:
         """The id that `pop` would return. Raises `EmptyQueue`."""
         if self._fresh:

@@ -46,6 +46,17 @@ class QueueAgainstModel(RuleBasedStateMachine):
             self.queue.push(item, key)
             self.put(item, key)
 
+    @rule(items=st.lists(ids, max_size=5, unique=True))
+    def remove_some_at_once(self, items: list[int]) -> None:
+        known = [item for item in items if item in self.model]
+        if len(known) < len(items):
+            with pytest.raises(UnknownItem):
+                self.queue.remove_many([*known, *(item for item in items if item not in known)])
+        else:
+            self.queue.remove_many(items)
+        for item in known:
+            del self.model[item]
+
     @rule(item=ids, key=keys)
     def update(self, item: int, key: tuple[int, int]) -> None:
         if item in self.model:
