@@ -5,11 +5,9 @@ Everything a handler said is bounded here (message, traceback, result), so that 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import random
-import re
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ from typing import Any
 
 from jobs.core.backoff import Backoff
 from jobs.errors import InvalidSubmission, JobCancelled, JobsError, PermanentError
+from jobs.fingerprints import fingerprint
 from jobs.outcomes import (
     DONE,
     Cancel,
@@ -214,35 +213,23 @@ def _error_of(outcome: Outcome) -> tuple[Error, bool, float | None, str]:
                 error_class=_clean(outcome.error_class)[:200],
                 message=_text(outcome.message),
                 traceback=_clean(outcome.traceback)[: MAX_TRACEBACK + 100],
-                fingerprint=_fingerprint(outcome.error_class, outcome.message, outcome.traceback),
+                fingerprint=fingerprint(outcome.error_class, outcome.message, outcome.traceback),
             )
             return error, outcome.permanent, None, "failed"
         case Retry():
             message = _text(outcome.reason)
-            error = Error(
-                error_class="Retry", message=message, fingerprint=_fingerprint("Retry", message, "")
-            )
+            error = Error(error_class="Retry", message=message, fingerprint=fingerprint("Retry", message, ""))
             return error, False, outcome.after, "failed"
         case Reject():
-            message = _text("; ".join(str(one) for one in outcome.errors))
+            # A text is a list of texts too, and "no" would be told as "n; o".
+            errors = [outcome.errors] if isinstance(outcome.errors, str) else outcome.errors
+            message = _text("; ".join(str(one) for one in errors))
             error = Error(
-                error_class="Reject", message=message, fingerprint=_fingerprint("Reject", message, "")
+                error_class="Reject", message=message, fingerprint=fingerprint("Reject", message, "")
             )
             return error, False, None, "rejected"
         case _:
             raise TypeError(f"{type(outcome).__name__} is not an outcome a worker knows")
-
-
-_PLACE = re.compile(r'File "(?P<file>[^"]+)", line \d+, in (?P<name>\S+)')
-_VARIABLE = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27,}|\d+|'[^']*'|\"[^\"]*\"")
-
-
-def _fingerprint(error_class: str, message: str, frames: str) -> str:
-    """32 hex digits: the same for the same class raised at the same function, whatever numbers the message has."""
-    places = _PLACE.findall(frames)
-    where = "|".join(places[-1]) if places else ""
-    text = "\n".join((error_class, where, _VARIABLE.sub("?", message)[:500]))
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _bounded(seconds: float | None) -> float:

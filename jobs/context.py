@@ -112,21 +112,29 @@ class JobContext:
         if self._cancel_reason is not None:
             raise JobCancelled(self._cancel_reason or "cancelled")
         if self.timed_out:
-            raise JobTimeout("the attempt ran longer than its timeout")
+            raise JobTimeout(self.too_late)
+
+    @property
+    def too_late(self) -> str:
+        """What to say when the time is up: was it the attempt's timeout, or the job's deadline?"""
+        if self._job.stop_at is not None and self._job.stop_at == self.deadline:
+            return "the attempt ran past its job's deadline"
+        return "the attempt ran longer than its timeout"
 
     def progress(self, fraction: float, note: str = "") -> None:
         """Say how far the work is: 0..1, with up to 500 characters. The latest word is kept."""
         if not math.isfinite(fraction):
             raise ValueError(f"progress must be a number within 0..1, not {fraction}")
         done = min(1.0, max(0.0, float(fraction)))
-        self._report((self._job.id, self._job.attempt, done, _storable(note)[:500]))
+        self._report((self._job.id, self._job.attempt, done, _storable(str(note or "")[:500])))
 
     def log(self, line: str, level: str = "info") -> None:
         """Keep a line with the job (at most 4,000 characters; the newest lines are kept)."""
-        text = _storable(str(line))
+        text = str(line)
         if len(text) > MAX_LINE:
             text = f"{text[:MAX_LINE]}… ({len(text)} characters)"
-        self._report((self._job.id, self._job.attempt, time.time(), _storable(level)[:10], text))
+        level = _storable(str(level)[:10])
+        self._report((self._job.id, self._job.attempt, time.time(), level, _storable(text)))
 
     def once(self, key: str, fn: Callable[[], Any], *, scope: Scope = "global", wait: float = 30.0) -> Any:
         """Run `fn` unless this key is recorded, record it with its result (JSON), and return the result.

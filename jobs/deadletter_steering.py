@@ -10,12 +10,14 @@ from dataclasses import replace as changed
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db.models import Exists, OuterRef
 
 from jobs.acting import MAX_AT_ONCE, Actor, Refusal, acting, checked_ids, checked_reason, record
-from jobs.deadletters import STALE, TARGET, LettersResult, held_run
+from jobs.deadletters import TARGET, LettersResult, held_run
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.events import EventKind, ops_event
 from jobs.models import DeadLetterGroup, DeadLetterItem, DeadLetterRun, Job
+from jobs.states import State
 from jobs.store import letters, runs
 from jobs.store.runs import Run
 from notifications.log import append
@@ -53,7 +55,8 @@ def _steer(
                 f"The run is {run.state}; only one that is {' or '.join(sources)} can be {_DONE[verb]}."
             )
         why = f"paused by {actor.name}" if target == "paused" else ""
-        after = changed(run, state=target, why=why, next_at=None, looked_at=run.now - STALE)
+        # `looked_at` stays where it was: what came back while the run stood still is found when it goes on.
+        after = changed(run, state=target, why=why, next_at=None)
         if run.state == "halted" and target == "running":
             # The operator has seen why it halted, so it is not asked again; a further return halts it again.
             after = changed(after, canary_passed=True, looked_at=run.now)
@@ -112,7 +115,10 @@ def _undoable(run: Run, asked: Sequence[int] | None) -> list[int]:
     found = DeadLetterItem.objects.filter(run_id=run.id, state="done")
     if asked is not None:
         found = found.filter(job_id__in=asked)
-    return sorted(found.order_by("-pk").values_list("job_id", flat=True)[:MAX_AT_ONCE])
+    # First those that can come back: behind 10,000 that have started they would never have their turn.
+    where = State.AVAILABLE if run.action == "replay" else State.DISCARDED
+    gone = ~Exists(Job.objects.filter(pk=OuterRef("job_id"), state=where))
+    return sorted(found.order_by(gone, "-pk").values_list("job_id", flat=True)[:MAX_AT_ONCE])
 
 
 def _started(ids: Sequence[int]) -> list[Refusal]:

@@ -118,7 +118,7 @@ class Executor:
         kind = self._kind(context.job)
         if kind is None or kind.isolation == "process":
             return False
-        message = "the attempt ran longer than its timeout; its handler did not stop and was left behind"
+        message = f"{context.too_late}; its handler did not stop and was left behind"
         if not self._attempts.give_up(context, failed(JobTimeout, message)):
             return False
         if _on_the_loop(kind):

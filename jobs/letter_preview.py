@@ -10,7 +10,16 @@ from django.db import connection
 from django.db.models import Count, OuterRef, Subquery
 
 from jobs.acting import MAX_AT_ONCE
-from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterItem, DeadLetterRun, Job, Queue, WorkerProcess
+from jobs.models import (
+    DeadLetter,
+    DeadLetterGroup,
+    DeadLetterItem,
+    DeadLetterRun,
+    Job,
+    PausedKind,
+    Queue,
+    WorkerProcess,
+)
 from jobs.store.statements import rows
 
 __all__ = ["Preview", "describe", "outcomes"]
@@ -78,11 +87,16 @@ def _of_replay(run: DeadLetterRun, parts: Sequence[tuple[str, str, int]]) -> lis
     said = [
         f"{_jobs(run.total)} will get fresh attempts and become available. What they did before may happen again.",
         "Until a job has started, its replay can be undone.",
+        *_late(run),
     ]
     paused = set(Queue.objects.filter(paused_at__isnull=False).values_list("pk", flat=True))
     for name in sorted({queue for _, queue, _ in parts if queue in paused}):
         number = sum(count for _, queue, count in parts if queue == name)
         said.append(f"{_jobs(number)} will wait, because the queue {name} is paused.")
+    stopped = set(PausedKind.objects.values_list("pk", flat=True))
+    for kind in sorted({kind for kind, _, _ in parts if kind in stopped})[:_NAMED]:
+        number = sum(count for its, _, count in parts if its == kind)
+        said.append(f"{_jobs(number)} will wait, because the kind {kind} is paused.")
     known = {
         kind
         for kinds in WorkerProcess.objects.filter(state="live").values_list("kinds", flat=True)
@@ -92,6 +106,14 @@ def _of_replay(run: DeadLetterRun, parts: Sequence[tuple[str, str, int]]) -> lis
         number = sum(count for its, _, count in parts if its == kind)
         said.append(f"{_jobs(number)} will wait, because no live worker knows the kind {kind}.")
     return said
+
+
+def _late(run: DeadLetterRun) -> list[str]:
+    with connection.cursor() as cursor:
+        ((number,),) = rows(cursor, "count_late_letters", {"run": run.pk})
+    if not number:
+        return []
+    return [f"The deadline of {_jobs(number)} has passed; it is lifted, so that they run nevertheless."]
 
 
 def _of_discard(run: DeadLetterRun) -> list[str]:

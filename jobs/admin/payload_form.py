@@ -69,6 +69,7 @@ class PayloadForm(ReplayForm):
         schema = _schema_of(model)
         properties = schema.get("properties", {})
         self._names: dict[str, str] = {}
+        self._on = {name for name, spec in properties.items() if spec.get("default") is True}
         self._required = set(schema.get("required", ()))
         self.by_fields = bool(properties) and not as_json and len(properties) <= _MOST
         if not self.by_fields:
@@ -98,11 +99,15 @@ class PayloadForm(ReplayForm):
 
     def _value(self, name: str, field: str) -> Any:
         value, needed = self.cleaned_data[field], name in self._required
+        old = self._old.get(name, _LEFT_OUT)
         if isinstance(self.fields[field], forms.BooleanField):
-            return value if value or needed or name in self._old else _LEFT_OUT
+            if not value and old is None:
+                return None  # a box cannot show the difference, so it stays what it was
+            return value if value or needed or name in self._old or name in self._on else _LEFT_OUT
         if value in (None, ""):
-            old = self._old.get(name, _LEFT_OUT)
             return old if old is None or old == "" else value if needed else _LEFT_OUT
+        if isinstance(value, str) and not (isinstance(old, str) and "\r" in old):
+            return value.replace("\r\n", "\n")  # browsers send these for every line of a text
         return value
 
     def place(self, error: InvalidSubmission) -> None:
@@ -153,6 +158,8 @@ def _field(name: str, spec: dict[str, Any], payload: dict[str, Any]) -> forms.Fi
             **shared,
         )
     fits = {"string": str, "integer": int, "number": int | float, "boolean": bool}
+    if spec.get("default") is True and name not in payload:
+        shared["initial"] = True
     expected = fits.get(str(spec.get("type")))
     if expected is not None and (value is None or isinstance(value, expected)):
         return _simple(spec["type"], value, shared)

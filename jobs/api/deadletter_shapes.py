@@ -133,12 +133,27 @@ class PartShape(serializers.Serializer[Any]):
     letters = serializers.IntegerField()
 
 
+class GroupPartShape(serializers.Serializer[Any]):
+    fingerprint = serializers.CharField()
+    error_class = serializers.CharField()
+    letters = serializers.IntegerField()
+
+
+class LeftAloneShape(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    reason = serializers.CharField()
+
+
 class WhatShape(serializers.Serializer[Any]):
     """What would happen."""
 
     sentences = serializers.ListField(child=serializers.CharField())
-    parts = PartShape(many=True, help_text="The ten largest.")
+    parts = PartShape(many=True, help_text="By kind and queue, the ten largest.")
+    groups = GroupPartShape(many=True, help_text="By fingerprint, the ten largest.")
     jobs = serializers.ListField(child=serializers.IntegerField(), help_text="The first ten.")
+    refused = LeftAloneShape(
+        many=True, help_text="Of jobs that were named: those that are no dead letters, the first ten."
+    )
 
 
 class RunDetailShape(RunShape):
@@ -156,7 +171,18 @@ class RunDetailShape(RunShape):
             return None
         found = describe(run)
         parts = [{"kind": kind, "queue": queue, "letters": number} for kind, queue, number in found.parts]
-        return {"sentences": found.sentences, "parts": parts, "jobs": found.jobs}
+        by_error = [
+            {"fingerprint": fingerprint, "error_class": error, "letters": number}
+            for fingerprint, error, number in found.errors
+        ]
+        refused = [{"id": job, "reason": reason} for job, reason in found.refused]
+        return {
+            "sentences": found.sentences,
+            "parts": parts,
+            "groups": by_error,
+            "jobs": found.jobs,
+            "refused": refused,
+        }
 
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "integer"}})
     def get_outcomes(self, run: DeadLetterRun) -> dict[str, int]:

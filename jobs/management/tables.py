@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs.management.plain import plain
 from jobs.models import Job
 from jobs.states import State
 from jobs.submit import Submitted
@@ -116,7 +117,7 @@ def show_job(out: Any, job: Job) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in told.items():
-        table.add_row(name, Text(_shown(value), style=_style(job, name)))
+        table.add_row(name, Text(plain(_shown(value)), style=_style(job, name)))
     for attempt in attempts:
         error = (
             f"{attempt['error_class']}: {attempt['message']}"
@@ -124,12 +125,12 @@ def show_job(out: Any, job: Job) -> None:
             else attempt["message"]
         )
         row = f"{attempt['outcome']} at {attempt['finished_at']} (worker {attempt['worker']}) {error}"
-        table.add_row(f"attempt {attempt['number']}", Text(row))
+        table.add_row(f"attempt {attempt['number']}", Text(plain(row)))
     if letter is not None:
-        table.add_row("dead", Text(f"{letter['error_class']}: {letter['message']}", style="bold red"))
-        table.add_row("traceback", Text(letter["traceback"]))
+        table.add_row("dead", Text(plain(f"{letter['error_class']}: {letter['message']}"), style="bold red"))
+        table.add_row("traceback", Text(plain(letter["traceback"])))
     for line in lines:
-        table.add_row("log", Text(f"{line['at']} {line['level']} {line['line']}"))
+        table.add_row("log", Text(plain(f"{line['at']} {line['level']} {line['line']}")))
     _print(out, table)
 
 

@@ -69,7 +69,7 @@ def run(kind: JobKind, context: JobContext, job: ClaimedJob) -> Outcome:
 def _answer(kind: JobKind, context: JobContext) -> Outcome:
     outcome = completion.outcome_of(kind.fn(context, context.payload))
     if context.timed_out:
-        raise JobTimeout("the attempt ran longer than its timeout")
+        raise JobTimeout(context.too_late)
     return outcome
 
 

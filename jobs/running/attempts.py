@@ -88,7 +88,7 @@ class Attempts:
     def judged(context: JobContext, outcome: Outcome) -> Outcome:
         """An attempt that took longer than its timeout has failed, whatever the handler made of it."""
         if context.timed_out and not isinstance(outcome, GiveBack | Settled):
-            return failed(JobTimeout, "the attempt ran longer than its timeout")
+            return failed(JobTimeout, context.too_late)
         return outcome
 
 

@@ -7,18 +7,20 @@ when the worker is gone. Nothing here writes to a job: outcome, log lines and pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NoReturn
 
 import django
 from django.apps import apps
@@ -32,6 +34,7 @@ from jobs.registry import JobKind, registry
 from jobs.running.attempts import Attempts
 from jobs.running.cleaning import clean_connections
 from jobs.running.coroutines import until_cancelled
+from jobs.running.footprint import Footprint
 from jobs.running.memory import data_bytes, limited, volunteer
 from jobs.running.parentage import end_with_parent
 from jobs.running.wire import encode_outcome
@@ -81,6 +84,7 @@ class _Child:
         self._attempts = Attempts(report=self._report)
         self._asked: dict[tuple[int, int], str] = {}
         self._size = 0
+        self._pid = os.getpid()
 
     def serve(self) -> None:
         os.environ.clear()
@@ -91,12 +95,13 @@ class _Child:
             connections.settings[alias].update(values)
         self._size = data_bytes()
         threading.Thread(target=self._listen, name="opsched-child-listen", daemon=True).start()
+        footprint = Footprint()  # after the first thread: with it the C library installs a handler of its own
         while True:
             job, module = self._jobs.get()
             outcome = self._run(job, module)
-            grown = data_bytes() - self._size > GROWTH_AT_MOST
+            spent = data_bytes() - self._size > GROWTH_AT_MOST or footprint.has_changed()
             answer = encode_outcome(outcome, max_result=self._ground.max_result)
-            self._send(f'["ended",{answer},{json.dumps(grown)}]')
+            self._send(f'["ended",{job.id},{job.attempt},{answer},{json.dumps(spent)}]')
 
     # -- the pipe ------------------------------------------------------------------------------------------------------
 
@@ -120,7 +125,9 @@ class _Child:
             context.request_cancel(reason)
 
     def _report(self, report: Report) -> None:
-        self._send(json.dumps(["report", report]))
+        # A copy that the handler forked holds the same pipe: two who write to it at once make one word of two.
+        if os.getpid() == self._pid:
+            self._send(json.dumps(["report", report]))
 
     def _send(self, text: str) -> None:
         with self._sending:
@@ -144,12 +151,29 @@ class _Child:
                     answer = asyncio.run(until_cancelled(context, answer))
                 outcome = completion.outcome_of(answer)
         except BaseException as error:  # noqa: BLE001 - the boundary around user code: whatever it raises is its outcome
+            if self._is_a_copy():
+                _leave(error)
             outcome = _failure(error, kind)
+        else:
+            if self._is_a_copy():
+                _leave(None)
         finally:
             self._attempts.forget(context)
             self._asked.clear()
             clean_connections()
         return outcome
+
+    def _is_a_copy(self) -> bool:
+        """A handler that forked comes back here twice: the copy has no attempt, and nothing to say or to tidy up."""
+        return os.getpid() != self._pid
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    """End a copy as the interpreter would, without its farewells: the connections are those of the original."""
+    code = error.code if isinstance(error, SystemExit) else int(error is not None)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _find(name: str, module: str) -> JobKind:

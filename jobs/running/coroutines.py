@@ -160,13 +160,18 @@ class Coroutines:
 
 
 async def until_cancelled(context: JobContext, answer: Awaitable[Any]) -> Any:
-    """What the handler answers. It is cancelled at its next `await` when its time is up or somebody asks for it."""
+    """What the handler answers. It is cancelled at its next `await` when its time is up or somebody asks for it.
+
+    Once, though each heartbeat tells of the request anew: a second cancellation would meet the handler tidying up.
+    """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    inside = True
+    inside, told = True, False
 
     def cancel() -> None:
+        nonlocal told
         # In the loop's own thread, so that it cannot meet the task in our code, after the handler has ended.
-        if inside and task is not None:
+        if inside and not told and task is not None:
+            told = True
             task.cancel()
 
     context.when_cancelled(lambda: _later(loop, cancel))

@@ -9,7 +9,6 @@ measured and left; docs/architecture.md says why.
 from __future__ import annotations
 
 import atexit
-import json
 import multiprocessing
 import os
 import signal
@@ -31,7 +30,7 @@ from jobs.outcomes import Cancel, GiveBack, Outcome
 from jobs.registry import JobKind
 from jobs.running.attempts import Attempts
 from jobs.running.child import Ground, main
-from jobs.running.wire import decode_outcome
+from jobs.running.wire import MOST_BESIDE, Unreadable, read
 from jobs.store.values import ClaimedJob
 
 __all__ = ["Processes"]
@@ -80,6 +79,16 @@ class Processes:
 
     def run(self, kind: JobKind, job: ClaimedJob, context: JobContext) -> Outcome:
         """One attempt in a child; the outcome is final."""
+        try:
+            bell, rope = _CONTEXT.Pipe(duplex=False)
+        except (
+            OSError
+        ) as error:  # this worker has no descriptor left, which ends an attempt and not its thread
+            return failed(ProcessDied, f"no child process could be started: {error}")
+        with bell, rope:
+            return self._run(_Watch(kind, job, context, self._attempts, bell, rope))
+
+    def _run(self, watch: _Watch) -> Outcome:
         why = "it ended at once"
         for _ in range(_START_TRIES):
             try:
@@ -89,8 +98,8 @@ class Processes:
                 continue
             if child is None:
                 return GiveBack("the worker stops")
-            if child.send("run", job, kind.fn.__module__):
-                outcome = _Watch(child, kind, job, context, self._attempts).until_the_end()
+            if watch.begin(child):
+                outcome = watch.until_the_end(child)
                 self._put_back(child)
                 return outcome
             self._drop(child)  # it died while it had nothing to do
@@ -146,6 +155,7 @@ class _Child:
         self.sentinel: int = self.process.sentinel
         self.spent = False
         self._jobs = 0
+        self._code: int | None = None
 
     def send(self, *words: Any) -> bool:
         """False when it has gone."""
@@ -161,7 +171,9 @@ class _Child:
     def exit_code(self) -> int | None:
         """None while it lives; negative for a signal."""
         with _ASKING:
-            return self.process.exitcode
+            if self._code is None:
+                self._code = self.process.exitcode
+            return self._code
 
     def kill(self) -> None:
         """End it with everything in its process group, and wait until the kernel has done so."""
@@ -182,78 +194,95 @@ class _Child:
 
 
 class _Watch:
-    """The attempt that a child runs, seen from its worker."""
+    """The attempt that a child runs, seen from its worker. `rope` rings `bell`, from any thread."""
 
     def __init__(
-        self, child: _Child, kind: JobKind, job: ClaimedJob, context: JobContext, attempts: Attempts
+        self,
+        kind: JobKind,
+        job: ClaimedJob,
+        context: JobContext,
+        attempts: Attempts,
+        bell: Connection,
+        rope: Connection,
     ) -> None:
-        self._child = child
         self._kind = kind
         self._job = job
         self._context = context
         self._attempts = attempts
         self._grace = conf.get().KILL_GRACE_SECONDS
         self._kill_at = float("inf") if context.deadline is None else context.deadline + self._grace
-        self._bell, self._rope = _CONTEXT.Pipe(duplex=False)
+        self._longest = conf.get().MAX_RESULT_BYTES + MOST_BESIDE
+        self._bell, self._rope = bell, rope
 
-    def until_the_end(self) -> Outcome:
+    def begin(self, child: _Child) -> bool:
+        return child.send("run", self._job, self._kind.fn.__module__)
+
+    def until_the_end(self, child: _Child) -> Outcome:
         try:
             self._context.when_cancelled(self._ring)
-            return self._watch()
+            return self._watch(child)
         finally:
             self._context.when_cancelled(None)
-            self._bell.close()
-            self._rope.close()
 
     def _ring(self) -> None:
         with suppress(OSError):  # the attempt has just ended
             self._rope.send_bytes(b"!")
 
-    def _watch(self) -> Outcome:
-        child = self._child
+    def _watch(self, child: _Child) -> Outcome:
         things: list[Connection | int] = [child.pipe, child.sentinel, self._bell]
         while True:
             left = self._kill_at - time.monotonic()
             if left <= 0:
-                return self._killed()
+                return self._killed(child)
             found = wait(things, None if left == float("inf") else left)
             if child.pipe in found:
-                outcome = self._heard(child.pipe)
+                outcome = self._heard(child)
                 if outcome is not None:
                     return outcome
             elif child.sentinel in found:
-                return self._died()
+                return self._died(child)
             if self._bell in found:
                 self._bell.recv_bytes()
-                self._pass_on_cancel()
+                self._pass_on_cancel(child)
 
-    def _heard(self, pipe: Connection) -> Outcome | None:
+    def _heard(self, child: _Child) -> Outcome | None:
         try:
-            word, *rest = json.loads(pipe.recv_bytes())
+            said = read(child.pipe.recv_bytes(self._longest), self._job)
+        except Unreadable:
+            return self._babbled(child)
         except (EOFError, OSError):
-            return self._died()
-        if word == "report":
-            self._attempts.reports.append(tuple(rest[0]))
+            # A message that is announced as longer than any of ours is not readable either, and ends the pipe.
+            return self._died(child) if child.pipe.readable else self._babbled(child)
+        if said.report is not None:
+            self._attempts.reports.append(said.report)
+        if said.outcome is None:
             return None
-        self._child.spent = rest[1]
-        return Attempts.judged(self._context, decode_outcome(rest[0]))
+        child.spent = said.spent
+        return Attempts.judged(self._context, said.outcome)
 
-    def _pass_on_cancel(self) -> None:
+    def _pass_on_cancel(self, child: _Child) -> None:
         grace = 0.0 if self._context.at_once else self._grace
         self._kill_at = min(self._kill_at, time.monotonic() + grace)
-        self._child.send("cancel", self._job.id, self._job.attempt, self._context.cancel_reason)
+        child.send("cancel", self._job.id, self._job.attempt, self._context.cancel_reason)
 
-    def _killed(self) -> Outcome:
-        self._child.kill()
+    def _killed(self, child: _Child) -> Outcome:
+        child.kill()
         if self._context.cancel_requested:
             reason = self._context.cancel_reason or "cancelled"
             return Cancel(f"{reason} (killed: it did not stop within {self._grace:g} s)")
-        return failed(JobTimeout, "the attempt ran longer than its timeout and was killed")
+        return failed(JobTimeout, f"{self._context.too_late} and was killed")
 
-    def _died(self) -> Outcome:
-        self._child.kill()
-        self._child.kill_group()  # what it had started has lost its parent, and the job begins anew
-        code = self._child.exit_code()
+    def _babbled(self, child: _Child) -> Outcome:
+        child.kill()
+        return failed(
+            ProcessDied,
+            "its handler wrote into the pipe that belongs to its worker; the process was killed",
+        )
+
+    def _died(self, child: _Child) -> Outcome:
+        child.kill()
+        child.kill_group()  # what it had started has lost its parent, and the job begins anew
+        code = child.exit_code()
         limit = self._kind.memory_mb
         hint = "" if limit is None else f"; its memory was limited to {limit} MB"
         return failed(ProcessDied, f"{_said(code)}{hint}")

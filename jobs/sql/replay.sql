@@ -1,5 +1,6 @@
 -- Dead letters become available with fresh attempts: the numbers go on, so that the fence and the history stay unique. One
--- that has used up 32,000, all that the column holds, stays dead. Losses of workers are forgiven.
+-- that has used up 32,000, all that the column holds, stays dead. Losses of workers are forgiven, and a deadline that has
+-- passed is lifted: with it the job would be discarded instead of run, and an operator has decided otherwise.
 WITH held AS MATERIALIZED (
     SELECT j.id, j.attempt, j.max_attempts FROM jobs_job j
     WHERE j.id = ANY(%(ids)s::bigint[]) AND j.state = 'dead' AND j.attempt < 32000 ORDER BY j.id FOR UPDATE
@@ -12,7 +13,8 @@ WITH held AS MATERIALIZED (
 )
 UPDATE jobs_job j
 SET state = 'available', ready_at = coalesce(%(now)s::timestamptz, clock_timestamp()), finished_at = NULL,
-    options = nullif(j.options - 'losses', '{}'),
+    options = nullif(CASE WHEN jobs_deadline(j.options, j.created_at) <= coalesce(%(now)s::timestamptz, clock_timestamp())
+                          THEN j.options - 'losses' - 'deadline' ELSE j.options - 'losses' END, '{}'),
     max_attempts = least(32000, j.attempt + greatest(1, j.max_attempts - j.attempt, %(attempts)s))
 FROM held h WHERE j.id = h.id
 RETURNING j.id, j.kind, j.queue, j.workflow_id

@@ -24,6 +24,7 @@ UPDATE jobs_job j
 SET state = 'dead', finished_at = (h.kept -> 'job' ->> 'finished_at')::timestamptz,
     ready_at = (h.kept -> 'job' ->> 'ready_at')::timestamptz,
     max_attempts = (h.kept -> 'job' ->> 'max_attempts')::smallint,
-    payload = coalesce(h.kept -> 'job' -> 'payload', j.payload)
+    payload = coalesce(h.kept -> 'job' -> 'payload', j.payload),
+    options = CASE WHEN h.kept -> 'job' ? 'options' THEN nullif(h.kept -> 'job' -> 'options', 'null') ELSE j.options END
 FROM held h WHERE j.id = h.id
 RETURNING j.id, j.kind, j.queue, j.workflow_id

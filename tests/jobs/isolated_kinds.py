@@ -7,14 +7,18 @@ import ctypes
 import os
 import re
 import signal
+import stat
 import subprocess
+import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
 
-from jobs import Completed, Snooze, job
+from jobs import Completed, Discard, Snooze, job
 from jobs.context import JobContext
 from jobs.core.backoff import Fixed
 
@@ -31,7 +35,14 @@ def isolated(name: str, **options: Any) -> Any:
 def who(ctx: JobContext, payload: dict[str, Any]) -> Any:
     ctx.log("here")
     ctx.progress(0.5, "half")
-    return {"pid": os.getpid(), "parent": os.getppid(), "key": ctx.idempotency_key, "payload": payload}
+    score = int(Path("/proc/self/oom_score_adj").read_text())
+    return {
+        "pid": os.getpid(),
+        "oom": score,
+        "parent": os.getppid(),
+        "key": ctx.idempotency_key,
+        "payload": payload,
+    }
 
 
 @isolated("parents")
@@ -122,6 +133,8 @@ def answer(ctx: JobContext, payload: dict[str, Any]) -> Any:
             return Completed({1, 2})
         case "large":
             return "x" * 300_000
+        case "verbose":
+            return Discard("x" * 5_000_000)
         case "exit":
             raise SystemExit(3)
         case _:
@@ -142,3 +155,78 @@ def dies_talking(ctx: JobContext, payload: dict[str, Any]) -> bytes:
     threading.Timer(0.1, os._exit, (7,)).start()
     while True:
         ctx.log("x" * 4000)
+
+
+@isolated("forks")
+def forks(ctx: JobContext, payload: dict[str, Any]) -> Any:
+    """Forks, and the copy comes back as well: it returns, exits or fails where the handler does."""
+    copy = os.fork()
+    ctx.log("x" * 4000)
+    if not copy:
+        match payload["copy"]:
+            case "returns":
+                return "from the copy"
+            case "exits":
+                sys.exit(5)
+        raise ValueError("in the copy")
+    return os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])
+
+
+@isolated("babbles")
+def babbles(ctx: JobContext, payload: dict[str, Any]) -> str:
+    """Writes into every socket it finds, one of which is the pipe to its worker; and on its output, which is none."""
+    print("garbage\x00\x1b[2J", flush=True)  # noqa: T201 - what is tried here
+    data = bytes.fromhex(payload["hex"])
+    for number in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.write(number, data)
+        except OSError:
+            continue
+    return "nobody has noticed"
+
+
+@isolated("unsettles")
+def unsettles(ctx: JobContext, payload: dict[str, Any]) -> list[int]:
+    """Leaves something in its process that the next handler would find. Its own id, and that of a program."""
+    program = 0
+    match payload["how"]:
+        case "folder":
+            os.chdir(tempfile.gettempdir())
+        case "environment":
+            os.environ["TZ"] = "Pacific/Apia"
+        case "alarm":
+            signal.alarm(1)
+        case "mask":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        case "handler":
+            signal.signal(signal.SIGUSR1, lambda *_: None)
+        case "program":
+            program = subprocess.Popen(["sleep", "600"]).pid
+    return [os.getpid(), program]
+
+
+@isolated("holds_the_interpreter")
+def holds_the_interpreter(ctx: JobContext, payload: dict[str, Any]) -> float:
+    return in_c(payload["letters"])
+
+
+@job("threaded.holds_the_interpreter", queue="test")
+def holds_it_in_a_thread(ctx: JobContext, payload: dict[str, Any]) -> float:
+    return in_c(payload["letters"])
+
+
+def in_c(letters: int) -> float:
+    """Seconds in a loop in C that gives the interpreter back at its end only; twice as many for each letter."""
+    began = time.monotonic()
+    re.match(r"(a+)+b", "a" * letters)
+    return time.monotonic() - began
+
+
+STAMPS: list[float] = []
+
+
+@job("threaded.stamps", queue="test")
+def stamps(ctx: JobContext, payload: dict[str, Any]) -> None:
+    time.sleep(0.01)
+    STAMPS.append(time.monotonic())

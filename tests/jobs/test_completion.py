@@ -154,6 +154,13 @@ def test_a_job_may_have_its_own_backoff() -> None:
     )
 
 
+def test_errors_that_were_given_as_one_text_are_told_as_one() -> None:
+    for given in ("too long", ["too long"]):
+        found = decided(Reject(given))  # type: ignore[arg-type]
+        assert found.error is not None
+        assert found.error.message == "too long"
+
+
 _WRONG: Any = ["soon", None, 5]
 
 

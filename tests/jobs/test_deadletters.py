@@ -12,9 +12,11 @@ from django.core.exceptions import PermissionDenied
 import jobs
 from jobs import control, deadletters
 from jobs import deadletter_steering as steering
+from jobs import steering as steering_of_queues
 from jobs.acting import Actor
 from jobs.database import django_cursor
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
+from jobs.letter_preview import describe
 from jobs.models import (
     Closed,
     DeadLetter,
@@ -247,6 +249,15 @@ def test_filters_that_make_no_sense_are_refused(filters: dict[str, Any]) -> None
     assert not DeadLetterRun.objects.exists()
 
 
+def test_a_preview_says_who_will_have_to_wait() -> None:
+    dead(2)
+    dead(1, kind="test.sized", payload={"size": 1})
+    steering_of_queues.pause_kind(ME, "test.echo", reason="broken")
+    sentences = describe(deadletters.preview(ME, "replay", {})).sentences
+    assert "2 jobs will wait, because the kind test.echo is paused." in sentences
+    assert sum("is paused" in sentence for sentence in sentences) == 1
+
+
 def test_a_set_has_a_bound_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadletters, "MAX_RUN", 2)
     ids = dead(3)
@@ -319,6 +330,17 @@ def test_what_has_started_is_not_taken_back() -> None:
         given_back: "available",
     }
     assert [state_of(job) for job in (running, given_back, waiting)] == ["running", "available", "dead"]
+    consistent()
+
+
+def test_what_can_come_back_has_its_turn_before_what_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An undo takes the newest first, and so many at a time: were they all started ones, nothing ever came back."""
+    monkeypatch.setattr(steering, "MAX_AT_ONCE", 2)
+    ids = dead(5)
+    result = deadletters.replay(ME, ids, reason="mended")
+    assert result.run is not None
+    take(make_worker(), *ids[2:])
+    assert steering.undo(ME, result.run, reason="too soon").done == ids[:2]
     consistent()
 
 

@@ -11,18 +11,26 @@ import pytest
 from django.db import connection, transaction
 
 import jobs
-from jobs import JobSpec, submit_workflow
+from jobs import JobSpec, deadletters, submit_workflow
+from jobs import deadletter_steering as steering
+from jobs.acting import Actor
 from jobs.core.backoff import Fixed
 from jobs.database import django_cursor
 from jobs.errors import ConfigurationError, InvalidSubmission, JobTimeout
 from jobs.expiry import Expirer
+from jobs.letter_preview import describe
 from jobs.models import Attempt, DeadLetter, Expiring, Job, Scheduled
 from jobs.outcomes import Settled
 from jobs.registry import job
 from jobs.running.gate import Gate
+from jobs.states import State
+from jobs.store.ending import end_attempts
+from jobs.store.moving import promote
 from jobs.store.timing import expire_due
+from jobs.store.values import Transition
 from tests.jobs.conftest import Bench
 from tests.jobs.ground import consistent, make_worker, take, told
+from tests.support import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -68,6 +76,12 @@ async def slow_async(ctx: Any, payload: dict[str, Any]) -> None:
     import asyncio
 
     await asyncio.sleep(30)
+
+
+@job("deadlines.second_time", queue="test", backoff=Fixed(seconds=30))
+def second_time(ctx: Any, payload: dict[str, Any]) -> None:
+    if ctx.attempt == 1:
+        raise ValueError("no")
 
 
 @job("deadlines.fails", queue="test", backoff=Fixed(seconds=30))
@@ -164,10 +178,11 @@ def test_the_loop_of_a_worker_discards_them_in_time() -> None:
 
 @pytest.mark.parametrize("kind", ["deadlines.slow", "deadlines.slow_async"])
 def test_a_deadline_cuts_the_running_attempt_and_no_other_follows(bench: Bench, kind: str) -> None:
-    one = jobs.submit(kind, deadline=0.5).id
+    one = jobs.submit(kind, deadline=1.5).id
     dead = bench.until(one, "dead", "retryable")
     assert (dead.state, dead.attempt) == ("dead", 1)
-    assert DeadLetter.objects.get().error_class == "JobTimeout"
+    letter = DeadLetter.objects.get()
+    assert (letter.error_class, letter.message) == ("JobTimeout", "the attempt ran past its job's deadline")
 
 
 def test_an_attempt_that_would_begin_after_the_deadline_is_not_waited_for(bench: Bench) -> None:
@@ -212,6 +227,55 @@ def test_times_that_make_no_sense_are_refused(given: dict[str, Any], field: str,
         jobs.submit("test.echo", **given)
     assert caught.value.field == field
     assert not Job.objects.exists()
+
+
+def test_a_letter_whose_deadline_has_passed_runs_when_an_operator_says_so(bench: Bench) -> None:
+    """It died because of the deadline, and died for good if that held for its replay as well."""
+    one = jobs.submit("deadlines.second_time", deadline=1.5).id
+    bench.until(one, "dead")
+    options = Job.objects.get(pk=one).options
+    run = deadletters.preview(Actor(), "replay", {})
+    lifted = "The deadline of 1 job has passed; it is lifted, so that they run nevertheless."
+    eventually(lambda: lifted in describe(run).sentences)
+    deadletters.confirm(Actor(), run.pk, digest=run.digest, reason="late is better than never")
+    assert Job.objects.get(pk=one).options is None
+    steering.undo(Actor(), run.pk, reason="not yet")
+    assert Job.objects.get(pk=one).options == options == {"deadline": 1.5}
+    consistent()
+    deadletters.replay(Actor(), [one], reason="now")
+    assert bench.until(one, "completed", "discarded", "dead").state == "completed"
+
+
+def test_a_deadline_that_is_still_to_come_stays_with_a_replay(bench: Bench) -> None:
+    one = jobs.submit("deadlines.fails", deadline=soon(20)).id
+    bench.until(one, "dead")
+    run = deadletters.preview(Actor(), "replay", {})
+    assert not any("deadline of" in sentence for sentence in describe(run).sentences)
+    deadletters.replay(Actor(), [one], reason="again")
+    assert in_an_hour() == 1
+    assert closed(one)[:2] == ("discarded", "its deadline has passed")
+
+
+# -- snoozes -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_may_snooze_for_ever_at_no_cost_and_the_newest_of_it_is_kept() -> None:
+    one, other = jobs.submit("test.echo").id, jobs.submit("test.echo").id
+    worker = make_worker()
+    for number in range(24):
+        with transaction.atomic(), django_cursor() as cursor:
+            snoozes = [
+                Transition(
+                    job=held, target=State.SCHEDULED, outcome="snoozed", refund=True, reason=f"n{number}"
+                )
+                for held in take(worker, *((one, other) if number < 3 else (one,)))
+            ]
+            assert not end_attempts(cursor, worker, snoozes).lost
+            promote(cursor, [one, other], anyway=True)
+    assert list(Job.objects.order_by("pk").values_list("attempt", "state")) == [(0, "available")] * 2
+    kept = Attempt.objects.filter(job_id=one).order_by("pk").values_list("message", flat=True)
+    assert list(kept) == [f"n{number}" for number in range(4, 24)]
+    assert Attempt.objects.filter(job_id=other).count() == 3
 
 
 # -- policies ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import sys
 import threading
@@ -231,6 +232,25 @@ def test_a_handler_that_talks_without_end_does_not_fill_the_memory(executor: Mak
     told = one.reports()
     assert len(told) <= 20_000
     assert told[-1][4] == "line 49999"
+
+
+def test_whatever_a_handler_gives_as_a_line_is_told_as_text(executor: Make) -> None:
+    """`logging.WARNING` is a number, an exception is no text, and a huge line costs no more than it keeps."""
+
+    def talk(ctx: JobContext, payload: dict[str, Any]) -> None:
+        ctx.log(ValueError("a\x00\ud800b"), level=logging.WARNING)  # type: ignore[arg-type]
+        ctx.log("x" * 5_000_000)
+        ctx.progress(17, None)  # type: ignore[arg-type]
+        ctx.progress(-1)
+
+    one = executor(talk)
+    one.put([claimed("talk")])
+    ((_, outcome),) = ends(one, 1)
+    assert isinstance(outcome, Completed), outcome
+    first, second, word = one.reports()
+    assert (first[3], first[4]) == ("30", "a\N{REPLACEMENT CHARACTER}?b")
+    assert second[4] == f"{'x' * 4_000}… (5000000 characters)"
+    assert word[2:] == (0.0, "")
 
 
 def test_a_failure_is_told_even_when_it_cannot_be_described() -> None:

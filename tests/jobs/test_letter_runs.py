@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 import jobs
 from jobs import deadletter_steering as steering
@@ -14,7 +15,7 @@ from jobs import deadletters, letter_runs
 from jobs.database import django_cursor
 from jobs.errors import ActionRefused, InvalidSubmission
 from jobs.keeping import LetterKeeper
-from jobs.models import DeadLetter, DeadLetterRun, Job, OperatorAction
+from jobs.models import DeadLetter, DeadLetterItem, DeadLetterRun, Job, OperatorAction
 from jobs.states import State
 from tests.jobs.ground import consistent, end, make_worker, state_of, take, told
 from tests.jobs.test_deadletters import ME, confirm, dead, die
@@ -121,6 +122,27 @@ def test_a_paced_run_halts_when_the_same_error_returns_and_goes_on_when_told_to(
     assert (run.state, run.done, run.why) == ("running", 2, "")
     assert Counter(map(state_of, ids)) == {"dead": 4, "available": 1}
     consistent()
+
+
+@pytest.mark.parametrize("came_back", ["before the pause", "during the pause"])
+def test_an_error_that_comes_back_while_a_run_stands_still_halts_it_when_it_goes_on(came_back: str) -> None:
+    """However long it stood still: those who resume it have not seen the error."""
+    ids, run = start(5, per_minute=60)
+    begin = Job.objects.get(pk=ids[0]).created_at + timedelta(seconds=1)
+    look(begin)
+    if came_back == "before the pause":
+        die(*waiting(ids))
+    steering.pause(ME, run.pk, reason="lunch")
+    die(*waiting(ids))
+    # The pause was an hour long: everything before its end moves an hour into the past.
+    DeadLetter.objects.update(died_at=F("died_at") - timedelta(hours=1))
+    DeadLetterItem.objects.update(died_at=F("died_at") - timedelta(hours=1))
+    DeadLetterRun.objects.update(looked_at=F("looked_at") - timedelta(hours=1))
+    assert steering.resume(ME, run.pk).state == "running"
+    with django_cursor() as cursor:
+        letter_runs.advance_next(cursor)
+    run = DeadLetterRun.objects.get(pk=run.pk)
+    assert (run.state, run.done, run.returned) == ("halted", 1, 1)
 
 
 def test_another_error_does_not_halt_a_paced_run() -> None:

@@ -8,17 +8,21 @@ from collections import Counter
 import pytest
 from django.db import connection
 
-from jobs.models import LogLine, LogLoss
+from jobs.models import LogLine, LogLoss, Progress
 from jobs.running.reports import Reports
 from jobs.states import State
 from jobs.store.statements import execute
-from jobs.store.telling import Line, write_lines
+from jobs.store.telling import Line, Word, write_lines, write_progress
 from tests.jobs import ground
 from tests.support import eventually
 
 
 def lines(job: int, *numbers: int) -> list[Line]:
     return [(job, 1, 0.0, "info", f"line {number}") for number in numbers]
+
+
+def word(job: int, fraction: float, *, attempt: int = 1) -> Word:
+    return (job, attempt, fraction, "")
 
 
 def write(told: list[Line], *, keep: int = 10, unsent: dict[int, int] | None = None) -> None:
@@ -83,6 +87,15 @@ def test_an_event_shows_the_newest_and_says_how_many_more_there_are() -> None:
 
 
 @pytest.mark.django_db
+def test_an_older_attempt_never_has_the_last_word_of_progress() -> None:
+    """A worker that was declared lost goes on talking while another runs the next attempt."""
+    with connection.cursor() as cursor:
+        for told in (word(1, 0.2, attempt=2), word(1, 0.9, attempt=1), word(2, 1.0)):
+            write_progress(cursor, {told[0]: told})
+    assert list(Progress.objects.order_by("pk").values_list("attempt", "fraction")) == [(2, 0.2), (1, 1.0)]
+
+
+@pytest.mark.django_db
 def test_the_count_goes_with_its_job() -> None:
     job = ground.in_state(State.COMPLETED)
     write(lines(job, *range(12)))
@@ -93,17 +106,36 @@ def test_the_count_goes_with_its_job() -> None:
     assert kept(job) == []
 
 
-def test_the_buffer_keeps_the_newest_and_counts_lines_only() -> None:
+def test_the_buffer_keeps_the_newest_lines_and_counts_the_others() -> None:
     kept_back = Reports(most=4)
-    for report in (*lines(1, 0, 1), (1, 1, 0.5, "half"), *lines(2, 0, 1, 2)):
+    for report in (*lines(1, 0, 1), *lines(2, 0, 1, 2)):
         kept_back.append(report)
-    assert kept_back.take_dropped() == {1: 2}
+    assert kept_back.take_dropped() == {1: 1}
     taken = kept_back.take()
-    assert [len(report) for report in taken] == [4, 5, 5, 5]
+    assert taken == [*lines(1, 1), *lines(2, 0, 1, 2)]
     kept_back.append(lines(3, 0)[0])
     kept_back.put_back(taken, Counter({1: 2}))
-    assert kept_back.take_dropped() == {1: 2}, "progress is not a line"
+    assert kept_back.take_dropped() == {1: 3}
     assert kept_back.take() == [*taken[1:], lines(3, 0)[0]]
+
+
+def test_a_flood_of_lines_washes_no_progress_away() -> None:
+    kept_back = Reports(most=4)
+    for report in (word(1, 0.5), word(2, 0.1), *lines(2, *range(100)), word(2, 0.2)):
+        kept_back.append(report)
+    taken = kept_back.take()
+    assert taken[4:] == [word(1, 0.5), word(2, 0.2)]
+    assert kept_back.take_dropped() == {2: 96}
+    kept_back.append(word(1, 0.6))
+    kept_back.put_back(taken, Counter())
+    assert kept_back.take()[4:] == [word(1, 0.6), word(2, 0.2)], "the newer one stands"
+
+
+def test_an_attempt_beside_a_later_one_of_its_job_has_no_say_about_its_progress() -> None:
+    kept_back = Reports()
+    for report in (word(1, 0.3, attempt=2), word(1, 0.9, attempt=1)):
+        kept_back.append(report)
+    assert kept_back.take() == [word(1, 0.3, attempt=2)]
 
 
 def test_nothing_is_lost_uncounted_between_threads() -> None:

@@ -18,6 +18,7 @@ from jobs import deadletters
 from jobs.acting import Actor
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.letter_preview import describe
+from jobs.management.plain import plain
 from jobs.models import DeadLetterRun
 from jobs.queries import groups
 from notifications import doorbell
@@ -95,11 +96,15 @@ class Command(BaseCommand):
                 "fingerprint": group.pk,
                 "letters": max(0, group.letters),
                 "error_class": group.error_class,
+                "kinds": group.kinds,
+                "first_seen": group.first_seen.isoformat(),
                 "last_seen": group.last_seen.isoformat(),
                 "owner": "" if group.owner is None else group.owner.get_username(),
+                "note": group.note,
                 "message": group.message,
             }
-            line = "  ".join(str(value).splitlines()[0] if value else "-" for value in told.values())
+            words = [", ".join(value) if isinstance(value, list) else str(value) for value in told.values()]
+            line = "  ".join(plain(word.splitlines()[0]) if word else "-" for word in words)
             self.stdout.write(json.dumps(told) if options["json"] else line)
 
     def _replay(self, options: dict[str, Any]) -> None:

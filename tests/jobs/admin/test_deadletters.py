@@ -239,6 +239,29 @@ def test_what_the_model_does_not_know_is_kept() -> None:
     assert form.payload_now == {"to": "Ben", "old": 1}
 
 
+class Switches(BaseModel):
+    text: str
+    unknown: bool | None = None
+    loud: bool = True
+    quick: bool = True
+
+
+def test_what_was_not_touched_stays_as_it_was() -> None:
+    """Browsers send CR LF for each line of a text, and a box that is not ticked not at all."""
+    old = {"text": "one\ntwo", "unknown": None}
+    shown = PayloadForm(model=Switches, payload=old)
+    assert {field.label: field.value() for field in shown if field.name.startswith("p")} == {
+        "text": "one\ntwo", "unknown": None, "loud": True, "quick": True,
+    }  # fmt: skip
+    data = {"reason": "r", "attempts": "1", "p0": "one\r\ntwo", "p2": "on"}
+    form = PayloadForm(data, model=Switches, payload=old)
+    assert form.is_valid(), form.errors
+    assert form.payload_now == {**old, "loud": True, "quick": False}
+    form = PayloadForm(data, model=Switches, payload={"text": "one\r\ntwo"})
+    assert form.is_valid(), form.errors
+    assert form.payload_now["text"] == "one\r\ntwo"
+
+
 def test_a_viewer_may_not_edit(letter: int, as_viewer: Client) -> None:
     assert as_viewer.get(f"/admin/jobs/deadletter/{letter}/edit/").status_code == 403
     assert edit(as_viewer, letter, p0="Ben").status_code == 403

@@ -43,6 +43,10 @@ def test_a_set_is_previewed_confirmed_read_and_undone(operator: Any) -> None:
     run = preview(operator, fingerprint="f" * 32)
     assert (run["state"], run["total"], run["preview"]["jobs"]) == ("previewed", 3, ids)
     assert run["preview"]["parts"] == [{"kind": "test.echo", "queue": "test", "letters": 3}]
+    error = {"fingerprint": "f" * 32, "error_class": "ValueError", "letters": 3}
+    assert (run["preview"]["groups"], run["preview"]["refused"]) == ([error], [])
+    named = preview(operator, ids=[ids[0], 4711])["preview"]
+    assert (named["jobs"], [one["id"] for one in named["refused"]]) == (ids[:1], [4711])
     address = f"/dead-letter-runs/{run['id']}"
     wrong = operator.ask("POST", f"{address}/confirm", {"digest": "0", "reason": "mended"})
     assert (wrong.status_code, DeadLetter.objects.count()) == (409, 3)

@@ -27,7 +27,9 @@ def told(*words: str) -> Any:
 
 def test_a_replay_is_only_said_until_it_is_confirmed_and_can_be_taken_back() -> None:
     dead(2)
-    assert told("groups")["letters"] == 2
+    group = told("groups")
+    assert (group["letters"], group["kinds"], group["note"]) == (2, ["test.echo"], "")
+    assert group["first_seen"] <= group["last_seen"]
     assert "ValueError" in call("groups")
     said = call("replay", "--fingerprint", "f" * 32, "--reason", "mended")
     assert "2 jobs will get fresh attempts" in said

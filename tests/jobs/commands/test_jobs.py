@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.core.management import CommandError, call_command
 
 from jobs import steering
 from jobs.control import Actor
-from jobs.models import DeadLetter, Job, OperatorAction, Queue
+from jobs.models import Attempt, DeadLetter, Job, LogLine, OperatorAction, Queue
 from jobs.submit import submit
 from tests.races.harness import Hand, dead
 
@@ -157,6 +158,17 @@ def test_show_tells_everything_about_a_dead_letter(dead_job: int) -> None:
 
 def test_what_is_not_there_is_said_to_be_not_there() -> None:
     assert refused(1, "show", "4711") == "There is no job 4711."
+
+
+def test_what_a_handler_wrote_does_nothing_to_the_terminal(dead_job: int) -> None:
+    evil = "\x1b]0;title\x07 \x1b[2J \x9b31m \r\x08 <b>bold</b> [red]x"
+    LogLine.objects.create(job_id=dead_job, attempt=1, at=datetime.now(UTC), line=evil)
+    DeadLetter.objects.update(message=evil, traceback=evil)
+    Attempt.objects.update(message=evil)
+    text = jobs("show", str(dead_job))
+    assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in text if letter != "\n")
+    assert text.count("␛[2J") >= 3
+    assert "<b>bold</b> [red]x" in text
     assert refused(1, "cancel", "4711") == "there is no job 4711"
     assert refused(1, "pause", "nowhere") == 'There is no queue "nowhere".'
 

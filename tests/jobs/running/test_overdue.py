@@ -48,6 +48,9 @@ async def sleeper(ctx: JobContext, payload: dict[str, Any]) -> None:
     try:
         await asyncio.sleep(30)
     finally:
+        for step in range(payload.get("steps", 0)):
+            ctx.log(f"step {step}")
+            await asyncio.sleep(0.02)
         ctx.log("tidied up")
 
 
@@ -152,3 +155,20 @@ def test_an_async_handler_is_cancelled_when_somebody_asks(bench: Bench) -> None:
     ended: Any = bench.until(submitted.id, "cancelled")
     assert ended.closed_row.reason == "wrong file"
     assert [report[-1] for report in bench.executor.reports()] == ["tidied up"]
+
+
+def test_an_async_handler_that_was_cancelled_tidies_up_undisturbed(bench: Bench) -> None:
+    """The heartbeat tells of the request once a second, for as long as the job runs."""
+    submitted = jobs.submit("overdue.sleeper", {"steps": 5})
+    bench.round()
+    eventually(bench.executor.running)
+    said: list[str] = []
+
+    def has_tidied_up() -> bool:
+        bench.executor.request_cancel(submitted.id, "wrong file")
+        said.extend(report[-1] for report in bench.executor.reports())
+        return "tidied up" in said
+
+    eventually(has_tidied_up)
+    assert said == [*(f"step {step}" for step in range(5)), "tidied up"]
+    assert bench.until(submitted.id, "cancelled").state == "cancelled"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import psutil
@@ -78,6 +80,7 @@ def test_a_handler_in_a_process_of_its_own_has_the_same_context(bench: Bench) ->
     assert done.result["pid"] != os.getpid()
     assert done.result["key"] == f"opsched-job-{done.id}"
     assert done.result["payload"] == {"n": 1}
+    assert done.result["oom"] >= 500, "were memory to run out, the kernel would take it before the worker"
     told = bench.executor.reports()
     assert [(one[0], one[-1]) for one in told] == [(done.id, "here"), (done.id, "half")]
 
@@ -122,6 +125,17 @@ HARM: list[tuple[str, dict[str, Any], str, str]] = [
     ("answer", {"how": "unkeepable"}, "InvalidResult", "is not JSON"),
     ("answer", {"how": "large"}, "InvalidResult", "bytes"),
     ("answer", {"how": "nonsense"}, "InvalidOutcome", "soon"),
+    ("answer", {"how": "verbose"}, "InvalidOutcome", "Discard with 5,000"),
+    *(
+        ("babbles", {"hex": data}, "ProcessDied", "wrote into the pipe")
+        for data in (
+            "50524f4d4953450a",
+            "00000000",
+            "000000035b5d20",
+            "ffffffff7fffffffffffffff",
+            "00000002ff7b",
+        )
+    ),
 ]
 
 
@@ -145,6 +159,56 @@ def test_an_open_transaction_is_not_the_next_jobs_and_outcomes_come_back_as_they
     assert run(bench, "untidy").result is False
     assert run(bench, "untidy").result is False
     assert run(bench, "answer", {"how": "snooze"}).state == "scheduled"
+
+
+@pytest.mark.parametrize(("copy", "code"), [("returns", 0), ("exits", 5), ("fails", 1)])
+def test_a_copy_that_a_handler_forked_has_no_say(bench: Bench, copy: str, code: int) -> None:
+    """It comes back from the handler like the original, and would answer for it, and for the job after it."""
+    assert run(bench, "forks", {"copy": copy}).result == code
+    assert [run(bench, "who", {"n": n}).result["payload"] for n in range(2)] == [{"n": 0}, {"n": 1}]
+
+
+@pytest.mark.parametrize("how", ["folder", "environment", "alarm", "mask", "handler", "program"])
+def test_what_a_handler_leaves_in_its_process_is_not_the_next_ones(bench: Bench, how: str) -> None:
+    child, program = run(bench, "unsettles", {"how": how}).result
+    assert run(bench, "who").result["pid"] != child
+    gone(child, *filter(None, [program]))
+
+
+def test_a_worker_without_descriptors_fails_the_attempt_and_keeps_its_threads(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(**_: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(processes._CONTEXT, "Pipe", none_left)
+        ended = [run(bench, "who") for _ in range(3)]
+    assert {error_of(one) for one in ended} == {
+        ("ProcessDied", "no child process could be started: [Errno 24] Too many open files")
+    }
+    assert run(bench, "who").state == "completed"
+
+
+LETTERS = 23
+
+
+def longest_gap(bench: Bench, kind: str) -> tuple[float, float]:
+    """The longest time in which none of the small jobs beside it ended, and how long it ran itself."""
+    isolated_kinds.STAMPS.clear()
+    jobs.submit_many([jobs.JobSpec(kind="threaded.stamps") for _ in range(100)])
+    one = jobs.submit(kind, {"letters": LETTERS}, priority=100).id
+    stamps = [time.monotonic()]
+    took: float = bench.until(one, "completed").result  # type: ignore[assignment]
+    stamps += isolated_kinds.STAMPS
+    return max(later - earlier for earlier, later in pairwise(stamps)), took
+
+
+def test_good_jobs_keep_their_pace_beside_one_that_holds_the_interpreter(bench: Bench) -> None:
+    gap, took = longest_gap(bench, "isolated.holds_the_interpreter")
+    assert gap < took / 2
+    gap, took = longest_gap(bench, "threaded.holds_the_interpreter")
+    assert gap > took / 2, "the control: in a thread everybody waits for it"
 
 
 @pytest.mark.parametrize("kind", ["obedient", "later"])
@@ -211,7 +275,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], word: s
 def test_without_the_kill_a_stubborn_child_holds_its_thread(bench: Bench, monkeypatch: Any) -> None:
     """The negative control: time-outs of children rest on the kill, not on their good will."""
     monkeypatch.setattr(
-        processes._Watch, "_killed", lambda self: jobs.outcomes.Failed(error_class="x", message="")
+        processes._Watch, "_killed", lambda self, child: jobs.outcomes.Failed(error_class="x", message="")
     )
     run(bench, "loop")
     left = [pid for pid in children() if alive(pid)]
