@@ -1,10 +1,11 @@
-"""`make bench`: every benchmark, one after the other; one JSON object, and the table in docs/performance.md.
+"""`make bench`: every benchmark, one after the other; docs/performance.json, and the table in docs/performance.md.
 
     python -m benchmarks.everything [--quick] [--only floor,peers] [--peers .venv-peers/bin/python] [--no-table]
 
-Each benchmark is a command of its own (`python -m benchmarks.NAME --help`) with a database of its own, which ends with
-it. One that fails is told and does not stop the others; the exit code is 1 then. `--quick`: sizes that only show that
-everything runs; their figures mean nothing and are not written into the page.
+What is not run keeps the figures of its last run, with their date. Each benchmark is a command of its own
+(`python -m benchmarks.NAME --help`) with a database of its own, which ends with it. One that fails is told and does not
+stop the others; the exit code is 1 then. `--quick`: sizes that only show that everything runs; their figures mean
+nothing and are not kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from benchmarks.report import say
 __all__: list[str] = []
 
 PAGE = ROOT / "docs" / "performance.md"
+KEPT = PAGE.with_suffix(".json")
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
 # Name, arguments of `--quick`. Without it each has its own defaults, which are the sizes of the bars.
@@ -68,30 +70,43 @@ def measured(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Its last line, with how long it took; or the exit code of one that failed."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     say(f"== {name} {' '.join(arguments)}")
-    began = time.monotonic()
+    loaded, began = os.getloadavg()[0], time.monotonic()
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     seconds = round(time.monotonic() - began)
     say(f"== {name}: {seconds} s, exit code {done.returncode}")
+    ground = {
+        "benchmark": name,
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "python": platform.python_version(),
+        "load": round(loaded, 1),
+        "seconds": seconds,
+    }
     if done.returncode:
-        return {"benchmark": name, "failed": done.returncode, "seconds": seconds, "rows": []}
+        return ground | {"failed": done.returncode, "rows": []}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found | {"seconds": seconds}
+    return found | ground
 
 
-def table(results: Sequence[dict[str, Any]], loaded: float) -> str:
-    today = dt.datetime.now(dt.UTC).date().isoformat()
-    head = (
-        f"Written by `make bench` on {today}: Python {platform.python_version()}, {os.cpu_count()} cores, "
-        f"load {loaded:.1f} before it began. Ratios are taken within a round; `median (min to max)`."
-    )
+def kept(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These results and the last ones of all other benchmarks, in the order of the plan; written to the file."""
+    last = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else []
+    newest = {result["benchmark"]: result for result in [*last, *results]}
+    found = [newest[name] for name in PLAN if name in newest]
+    KEPT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
     lines = [
-        head,
+        f"Written by `make bench` on {os.cpu_count()} cores; every round is in `docs/performance.json`.",
+        "Ratios are taken within a round; `median (min to max)`.",
         "",
         "| what | figure | bar | |",
         "|---|---|---|---|",
     ]
     for result in results:
-        lines.append(f"| **{result['benchmark']}** ({result['seconds']} s) | {_failure(result)} | | |")
+        ground = f"{result['date']}, Python {result['python']}, {result['seconds']} s, load {result['load']} before"
+        lines.append(f"| **{result['benchmark']}** ({ground}) | {_failure(result)} | | |")
         lines += [
             f"| {row['what']} | {row['figure']} | {row['bar']} | {_met(row['met'])} |"
             for row in result["rows"]
@@ -129,15 +144,14 @@ def main() -> int:
     names = options.only.split(",")
     if unknown := set(names) - set(PLAN):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    loaded = os.getloadavg()[0]
     results = [
         measured(name, arguments_of(name, quick=options.quick, python=options.peers)) for name in names
     ]
     if not options.quick and not options.no_table:
-        write(table(results, loaded))
+        write(table(kept(results)))
     else:
-        say(table(results, loaded))
-    print(json.dumps({"python": platform.python_version(), "load": loaded, "results": results}))
+        say(table(results))
+    print(json.dumps(results))
     return 1 if any("failed" in result for result in results) else 0
 
 
