@@ -25,6 +25,7 @@ logger = logging.getLogger("opsched.worker")
 Result = TypeVar("Result")
 RETRIED = (errors.DeadlockDetected, errors.SerializationFailure)
 _TRIES = 5
+_ONLY_WHERE_ASKED = 2**31
 
 # Planning these statements takes longer than running them, so they are planned once (psycopg prepares them, and the
 # generic plan is right for every batch because all of them go by index).
@@ -78,6 +79,9 @@ def django_cursor() -> Any:
     connection.ensure_connection()
     if not conf.get().PREPARE_STATEMENTS:
         return connection.cursor()
+    if connection.connection.prepare_threshold is None:
+        # Django's default, which forbids it also where a cursor asks. By this one only who asks is served.
+        connection.connection.prepare_threshold = _ONLY_WHERE_ASKED
     return PreparingCursor(connection.connection)
 
 

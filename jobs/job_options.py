@@ -60,7 +60,7 @@ def times_of(spec: Spec, at: str) -> dict[str, Any]:
 
 def options_of(spec: Spec, unique: Unique | None, times: dict[str, Any], at: str) -> str | None:
     """The JSON text, with the times already found; None where there is nothing to keep."""
-    options = times
+    options = {**times}
     if unique is not None:
         options["unique_key"] = unique.to_dict()
     if spec.timeout is not None:

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from jobs.errors import InvalidSubmission
 
-__all__ = ["check_integer", "check_later", "check_seconds", "check_text", "check_time", "encode_json"]
+__all__ = [
+    "check_integer",
+    "check_later",
+    "check_seconds",
+    "check_text",
+    "check_time",
+    "encode_json",
+    "encode_plain",
+]
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -42,6 +51,23 @@ def encode_json(value: Any, *, field: str, max_bytes: int, max_depth: int) -> st
     if "\\u0000" in text and _has_nul(value):
         raise InvalidSubmission(field, "has a NUL character, which PostgreSQL cannot store")
     return text
+
+
+def encode_plain(values: Sequence[Any], *, max_bytes: int, max_depth: int) -> str | None:
+    """Many objects as one JSON array, where the whole shows that each of them passes `encode_json`; else None.
+
+    Then they have to be looked at one by one, which also finds out which is wrong.
+    """
+    if any(type(value) is not dict for value in values):
+        return None
+    try:
+        text = _ENCODER.encode(values)
+        size = len(text) if text.isascii() else len(text.encode("utf-8"))
+    except (RecursionError, TypeError, ValueError):
+        return None
+    # Each brace beyond the array's and one for each object may be a further level of one and the same object.
+    levels = text.count("{") + text.count("[") - len(values)
+    return text if size <= max_bytes and levels <= max_depth and "\\u0000" not in text else None
 
 
 def _depth(value: Any) -> int:

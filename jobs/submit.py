@@ -8,59 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from pydantic import ValidationError
 
 from jobs import conf
 from jobs.core import dag
 from jobs.core.backoff import Backoff
 from jobs.database import django_cursor
 from jobs.errors import InvalidSubmission
-from jobs.job_options import options_of, times_of
-from jobs.payloads import check_integer, check_text, check_time, encode_json
-from jobs.registry import NAME, JobKind, registry
+from jobs.payloads import check_text
+from jobs.specs import JobSpec, prepare, prepare_alike
 from jobs.states import State
 from jobs.store import submitting
 from jobs.store.uniqueness import insert_unique
-from jobs.store.values import NewJob
+from jobs.store.values import Alike, NewJob
 from jobs.unique import Existing, Unique
 from notifications.doorbell import ring
 
 __all__ = ["WAKE", "JobSpec", "Submitted", "prepare", "submit", "submit_many", "submit_workflow"]
 
 WAKE = "opsched_jobs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobSpec:
-    """One job to submit. What is None comes from the kind.
-
-    priority: -100..100, higher first. scheduled_at: earliest start, aware. timeout: seconds.
-    expires_at: has it not begun by then, it is discarded. deadline: an instant, or seconds from now; no attempt begins
-    or goes on after it.
-    unique_key: a text, or a Unique that says how long the key is held and what becomes of duplicates.
-    concurrency_key: jobs of a queue with the same key share the queue's limits for keys (a tenant, an account).
-    key and parents (keys): the job's name and edges inside a workflow.
-    """
-
-    kind: str
-    payload: dict[str, Any] = field(default_factory=dict)
-    queue: str | None = None
-    priority: int | None = None
-    max_attempts: int | None = None
-    scheduled_at: datetime | None = None
-    timeout: float | None = None
-    backoff: Backoff | None = None
-    expires_at: datetime | None = None
-    deadline: datetime | float | None = None
-    unique_key: str | Unique | None = None
-    concurrency_key: str | None = None
-    key: str = ""
-    parents: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +117,8 @@ def submit_many(
     limit = conf.get().MAX_BULK
     if len(specs) > limit:
         raise InvalidSubmission("jobs", f"{len(specs):,} jobs at once; at most {limit:,} are allowed")
+    if (alike := prepare_alike(specs, name_items=name_items)) is not None:
+        return _insert_alike(alike, user_id)
     rows = [prepare(spec, at=f"jobs[{index}]." if name_items else "") for index, spec in enumerate(specs)]
     return _insert(rows, user_id, name_items=name_items)
 
@@ -159,6 +131,13 @@ def _insert(rows: Sequence[NewJob], user_id: int | None, *, name_items: bool) ->
             return [Submitted(id=one.id, state=one.state, existing=one.existing) for one in met]
         placed = submitting.insert_jobs(cursor, rows, user_id=user_id)
     return [Submitted(id=job_id, state=state) for job_id, state in placed]
+
+
+def _insert_alike(alike: Alike, user_id: int | None) -> list[Submitted]:
+    with transaction.atomic(), django_cursor() as cursor:
+        ring(WAKE)
+        ids = submitting.insert_alike(cursor, alike, user_id=user_id)
+    return [Submitted(id=job_id, state=State.AVAILABLE) for job_id in ids]
 
 
 def _insert_alone(job: NewJob, user_id: int | None) -> int | None:
@@ -220,64 +199,3 @@ def _edges(specs: Sequence[JobSpec]) -> list[tuple[int, int]]:
     except dag.DagError as error:
         raise InvalidSubmission("jobs", str(error)) from None
     return [(index[parent], place) for place, spec in enumerate(specs) for parent in spec.parents]
-
-
-def prepare(spec: JobSpec, *, at: str = "") -> NewJob:
-    """Check one spec and fill in the kind's defaults. `at`: prefix of the field in errors. No I/O."""
-    if not isinstance(spec, JobSpec):
-        raise InvalidSubmission(at.rstrip(".") or "job", f"must be a JobSpec, not {type(spec).__name__}")
-    check_text(spec.kind, field=f"{at}kind", max_length=100)
-    kind = registry.get(spec.kind)
-    settings = conf.get()
-    payload = encode_json(
-        _fitting(kind, spec.payload, at),
-        field=f"{at}payload",
-        max_bytes=settings.MAX_PAYLOAD_BYTES,
-        max_depth=settings.MAX_PAYLOAD_DEPTH,
-    )
-    times = times_of(spec, at)
-    unique = None if spec.unique_key is None else Unique.read(spec.unique_key, at=at)
-    return NewJob(
-        kind=kind.name,
-        queue=kind.queue if spec.queue is None else _queue(spec.queue, at),
-        priority=_within(spec.priority, kind.priority, field=f"{at}priority", low=-100, high=100),
-        max_attempts=_within(
-            spec.max_attempts, kind.max_attempts, field=f"{at}max_attempts", low=1, high=1000
-        ),
-        payload=payload,
-        options=options_of(spec, unique, times, at),
-        scheduled_at=None
-        if spec.scheduled_at is None
-        else check_time(spec.scheduled_at, field=f"{at}scheduled_at"),
-        unique=unique,
-        timed=bool(times),
-    )
-
-
-def _within(value: int | None, default: int, *, field: str, low: int, high: int) -> int:
-    return default if value is None else check_integer(value, field=field, low=low, high=high)
-
-
-def _queue(name: str, at: str) -> str:
-    if not isinstance(name, str) or not NAME.match(name):
-        raise InvalidSubmission(f"{at}queue", '1 to 100 letters, digits, "_", ".", ":" or "-"')
-    return name
-
-
-def _fitting(kind: JobKind, payload: Any, at: str) -> Any:
-    if not isinstance(payload, dict):
-        raise InvalidSubmission(f"{at}payload", "must be a JSON object")
-    if kind.payload_model is not None:
-        try:
-            kind.payload_model.model_validate(payload)
-        except ValidationError as error:
-            first = error.errors()[0]
-            path = ".".join(str(part) for part in ("payload", *first["loc"]))
-            raise InvalidSubmission(f"{at}{path}", first["msg"]) from None
-        except RecursionError:
-            raise InvalidSubmission(f"{at}payload", "is nested too deep or refers to itself") from None
-        except Exception as error:
-            raise InvalidSubmission(
-                f"{at}payload", f"could not be checked: the model raised {type(error).__name__}"
-            ) from error
-    return payload

@@ -47,6 +47,8 @@ class Bell:
         if _CHANNEL.fullmatch(channel) is None:
             raise ValueError(f"{channel!r} is not a channel.")
         with self._wake:
+            if channel in self._pending and self._thread is not None:
+                return  # it will be rung after this, and whoever submits in a loop need not wake the thread each time
             self._pending.add(channel)
             if self._thread is None:
                 self._closing = False

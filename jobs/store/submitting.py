@@ -9,11 +9,11 @@ from jobs.events import EventKind, chunks, encode_jobs, job_frame
 from jobs.states import State
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.timing import watch
-from jobs.store.values import NewJob
+from jobs.store.values import Alike, NewJob
 from notifications.arrays import numbers, texts
 from notifications.log import append_encoded
 
-__all__ = ["insert_job", "insert_jobs", "insert_workflow"]
+__all__ = ["insert_alike", "insert_job", "insert_jobs", "insert_workflow"]
 
 EVENTS_PER_ROW = 500
 _STATE = {state.value: state for state in State}
@@ -38,6 +38,30 @@ def insert_job(cursor: Cursor, job: NewJob, *, user_id: int | None = None) -> in
     }
     found = rows(cursor, "insert_job", params)
     return found[0][0] if found else None
+
+
+def insert_alike(cursor: Cursor, alike: Alike, *, user_id: int | None = None) -> list[int]:
+    """Insert the jobs and tell of them, a part a statement; their ids, in the order given."""
+    job = alike.job
+    before, after = job_frame(EventKind.JOB_SUBMITTED, State.AVAILABLE.value, job.kind, job.queue)
+    params = {
+        "kind": job.kind,
+        "queue": job.queue,
+        "priority": job.priority,
+        "max_attempts": job.max_attempts,
+        "options": job.options,
+        "user": user_id,
+        "before": before,
+        "after": after,
+    }
+    execute(cursor, "make_queue", {"queue": job.queue})
+    ids: list[int] = []
+    for count, payloads in alike.parts:
+        ((placed, _),) = rows(cursor, "insert_alike", params | {"payloads": payloads})
+        if len(placed or ()) != count:
+            raise AssertionError(f"{count} jobs were to be inserted, not {placed}")
+        ids += placed
+    return ids
 
 
 def insert_jobs(

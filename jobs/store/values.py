@@ -11,6 +11,7 @@ from jobs.states import State
 from jobs.unique import Unique
 
 __all__ = [
+    "Alike",
     "Beginning",
     "Claimed",
     "ClaimedJob",
@@ -42,6 +43,17 @@ class NewJob:
     timed: bool = False
     """Has a start deadline or a deadline among its options."""
     unique: Unique | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """Many jobs that may start at once and differ in nothing but their payloads.
+
+    job: what they share. parts: how many, and their payloads as one JSON array; a statement takes one part.
+    """
+
+    job: NewJob
+    parts: Sequence[tuple[int, str]]
 
 
 @dataclass(slots=True)

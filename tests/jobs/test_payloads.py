@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.errors import InvalidSubmission
-from jobs.payloads import check_integer, check_seconds, check_text, check_time, encode_json
+from jobs.payloads import check_integer, check_seconds, check_text, check_time, encode_json, encode_plain
 
 LIMITS: dict[str, Any] = {"field": "payload", "max_bytes": 1000, "max_depth": 5}
 
@@ -73,6 +73,38 @@ def test_every_accepted_value_is_readable_and_small(value: Any) -> None:
     assert json.loads(text) == value
     assert len(text.encode()) <= 1000
     assert "\x00" not in text
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(max_size=5),
+            st.recursive(
+                st.none() | st.booleans() | st.floats() | st.text(max_size=30) | st.just("x" * 90),
+                lambda inner: (
+                    st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+                ),
+                max_leaves=8,
+            ),
+            max_size=3,
+        )
+        | st.just("no object"),
+        max_size=6,
+    )
+)
+def test_many_together_are_taken_only_where_each_of_them_would_be(values: list[Any]) -> None:
+    limits = {"max_bytes": 200, "max_depth": 4}
+    together = encode_plain(values, **limits)
+    if together is not None:
+        assert f"[{','.join(encode_json(value, field='payload', **limits) for value in values)}]" == together
+        assert all(isinstance(value, dict) for value in values)
+
+
+def test_many_that_are_small_and_flat_are_taken_together() -> None:
+    values = [{"n": n, "text": "ä"} for n in range(5)]
+    assert encode_plain(values, max_bytes=1000, max_depth=1) is not None
+    assert encode_plain([*values, {"n": [1]}], max_bytes=1000, max_depth=1) is None
 
 
 @pytest.mark.parametrize("value", ["", "a\nb", "\x00", "\ud800", "x" * 11, 5, None])

@@ -10,7 +10,8 @@ from django.forms.models import model_to_dict
 
 import jobs
 from jobs import JobSpec
-from jobs.models import Job, Queue, Ready
+from jobs.models import Expiring, Job, Queue, Ready
+from jobs.specs import prepare
 from jobs.states import State
 from notifications.items import expand
 from notifications.models import Event
@@ -94,3 +95,23 @@ def test_an_error_leaves_the_callers_transaction_usable() -> None:
         connection.cursor().execute("ALTER TABLE jobs_ready DROP CONSTRAINT nothing_goes")
     assert Queue.objects.filter(name="afterwards").exists()
     assert not Job.objects.exists()
+
+
+def test_its_statement_is_planned_once() -> None:
+    """Django's connections prepare nothing by default, not even where a cursor asks for it."""
+    for _ in range(8):
+        jobs.submit("test.echo", queue="line:x")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '-- The usual sub%'"
+        )
+        prepared, generic = cursor.fetchone()
+    assert prepared == 1
+    assert generic > 0
+
+
+def test_a_time_out_or_a_key_is_no_deadline() -> None:
+    job_id = jobs.submit(**SPEC, concurrency_key="tenant 7").id
+    assert not Expiring.objects.filter(pk=job_id).exists()
+    assert not prepare(JobSpec(**SPEC, concurrency_key="tenant 7")).timed
+    assert prepare(JobSpec(**SPEC, deadline=5.0)).timed

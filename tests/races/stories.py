@@ -82,8 +82,8 @@ def a_client_without_a_key() -> Any:
 
 def submit_all(client: Any) -> None:
     client.tries += 1
-    specs = [JobSpec(kind="test.echo", key="a"), JobSpec(kind="test.echo", key="b", parents=["a"])]
-    steering.submit_workflow(BOSS, client.word, specs)
+    first = JobSpec(kind="test.echo", key="a", queue="unserved", deadline=3600.0)
+    steering.submit_workflow(BOSS, client.word, [first, JobSpec(kind="test.echo", key="b", parents=["a"])])
 
 
 def submitted(client: Any) -> None:
@@ -99,6 +99,21 @@ def submit_one(client: Any) -> None:
 def submitted_one(client: Any) -> None:
     found = Job.objects.filter(payload__story=client.word).values_list("pk", flat=True)
     assert set(client.ids) <= set(found)
+
+
+def submit_alike(client: Any) -> None:
+    """Many that differ in nothing but their payloads, into a queue that does not exist yet."""
+    queue = client.word.replace(" ", "-")
+    specs = [
+        JobSpec(kind="test.echo", queue=queue, payload={"story": client.word, "n": n}) for n in range(12)
+    ]
+    client.ids += [one.id for one in jobs.submit_many(specs)]
+
+
+def submitted_alike(client: Any) -> None:
+    submitted_one(client)
+    found = Job.objects.filter(payload__story=client.word).order_by("pk").values_list("payload__n", flat=True)
+    assert list(found) in ([*range(12)], [*range(12)] * 2), "all or none, once for each time it was sent"
 
 
 def a_word() -> str:
@@ -494,6 +509,9 @@ STORIES = [
         name="submit a workflow", begin=a_client_without_a_key, act=submit_all, facts=submitted, whole=True
     ),
     Story(name="submit one", begin=a_client_without_a_key, act=submit_one, facts=submitted_one, whole=True),
+    Story(
+        name="submit many", begin=a_client_without_a_key, act=submit_alike, facts=submitted_alike, whole=True
+    ),
     Story(name="replace a unique job", begin=a_word, act=replace_it, facts=replaced),
     Story(name="a request with a key", begin=a_client, act=post_once, facts=posted_once, whole=True),
     Story(name="a worker's rounds", begin=a_worker_with_work, act=work, facts=worked, end=worker_goes),

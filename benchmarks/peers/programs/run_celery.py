@@ -13,6 +13,7 @@ app.conf.update(
     task_default_queue="bench-celery",
     worker_prefetch_multiplier=100,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,  # the answers to our questions are printed
     broker_connection_retry_on_startup=False,
 )
 
@@ -32,14 +33,11 @@ def setup() -> None:
 
 
 def bulk(count: int) -> float:
-    return one(count)
+    return one(count, 0)
 
 
-def one(count: int) -> float:
-    began = time.perf_counter()
-    for _ in range(count):
-        noop.delay()
-    return time.perf_counter() - began
+def one(count: int, warm: float) -> float:
+    return runtime.timed_plainly(noop.delay, count, warm)
 
 
 def paced(count: int, gap: float) -> float:

@@ -39,12 +39,9 @@ async def bulk(count: int) -> float:
         return time.perf_counter() - began
 
 
-async def one(count: int) -> float:
+async def one(count: int, warm: float) -> float:
     async with application() as chancy:
-        began = time.perf_counter()
-        for _ in range(count):
-            await chancy.push(Job.from_func(noop))
-        return time.perf_counter() - began
+        return await runtime.timed(lambda: chancy.push(Job.from_func(noop)), count, warm)
 
 
 async def paced(count: int, gap: float) -> float:

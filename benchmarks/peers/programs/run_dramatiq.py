@@ -28,14 +28,11 @@ def setup() -> None:
 
 
 def bulk(count: int) -> float:
-    return one(count)
+    return one(count, 0)
 
 
-def one(count: int) -> float:
-    began = time.perf_counter()
-    for _ in range(count):
-        noop.send()
-    return time.perf_counter() - began
+def one(count: int, warm: float) -> float:
+    return runtime.timed_plainly(noop.send, count, warm)
 
 
 def paced(count: int, gap: float) -> float:

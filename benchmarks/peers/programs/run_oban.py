@@ -42,12 +42,9 @@ async def bulk(count: int) -> float:
     return time.perf_counter() - began
 
 
-async def one(count: int) -> float:
+async def one(count: int, warm: float) -> float:
     oban = Oban(pool=await pool())
-    began = time.perf_counter()
-    for _ in range(count):
-        await oban.enqueue(Noop.new({}))
-    return time.perf_counter() - began
+    return await runtime.timed(lambda: oban.enqueue(Noop.new({})), count, warm)
 
 
 async def paced(count: int, gap: float) -> float:

@@ -33,12 +33,9 @@ async def bulk(count: int) -> float:
     return time.perf_counter() - began
 
 
-async def one(count: int) -> float:
+async def one(count: int, warm: float) -> float:
     queries = await connect()
-    began = time.perf_counter()
-    for _ in range(count):
-        await queries.enqueue("noop", None)
-    return time.perf_counter() - began
+    return await runtime.timed(lambda: queries.enqueue("noop", None), count, warm)
 
 
 async def paced(count: int, gap: float) -> float:

@@ -39,12 +39,9 @@ async def bulk(count: int) -> float:
         return time.perf_counter() - began
 
 
-async def one(count: int) -> float:
+async def one(count: int, warm: float) -> float:
     async with app.open_async():
-        began = time.perf_counter()
-        for _ in range(count):
-            await noop.defer_async()
-        return time.perf_counter() - began
+        return await runtime.timed(noop.defer_async, count, warm)
 
 
 async def paced(count: int, gap: float) -> float:

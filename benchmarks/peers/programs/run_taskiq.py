@@ -35,12 +35,9 @@ async def bulk(count: int) -> float:
     return time.perf_counter() - began
 
 
-async def one(count: int) -> float:
+async def one(count: int, warm: float) -> float:
     await broker.startup()
-    began = time.perf_counter()
-    for _ in range(count):
-        await noop.kiq()
-    return time.perf_counter() - began
+    return await runtime.timed(noop.kiq, count, warm)
 
 
 async def paced(count: int, gap: float) -> float:

@@ -1,9 +1,9 @@
 """What every peer's program has in common: its commands, its counts, and the start all workers wait for.
 
 Runs in the peers' environment: the standard library and uvloop, nothing of ours. A program defines `setup()`,
-`bulk(count)`, `one(count)`, `paced(count, gap)` (submit a job that tells how late it began, one every `gap` seconds)
-and `work()`. The first four print how long it took; `work` says "ready", waits for "go", and then answers "tell" with
-what it has run until "stop" or the end of its input.
+`bulk(count)`, `one(count, warm)` (so many, after `warm` more that are not timed), `paced(count, gap)` (submit a job
+that tells how late it began, one every `gap` seconds) and `work()`. The first four print how long it took; `work` says
+"ready", waits for "go", and then answers "tell" with what it has run until "stop" or the end of its input.
 """
 
 from __future__ import annotations
@@ -15,10 +15,22 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["DATABASE", "DSN", "HOST", "REDIS", "USER", "main", "noop", "pause", "stamp"]
+__all__ = [
+    "DATABASE",
+    "DSN",
+    "HOST",
+    "REDIS",
+    "USER",
+    "main",
+    "noop",
+    "pause",
+    "stamp",
+    "timed",
+    "timed_plainly",
+]
 
 HOST = os.environ.get("PEER_HOST", "")
 USER = os.environ.get("PEER_USER", "")
@@ -58,6 +70,26 @@ class pause:  # noqa: N801 - used as a function: the schedule of a paced submitt
         now = time.monotonic()
         self._due = max(self._due + self._gap, now - 10 * self._gap)
         return max(0.0, self._due - now)
+
+
+async def timed(submit: Callable[[], Awaitable[Any]], count: int, warm: float) -> float:
+    """Seconds of so many submissions, one after the other; before them some that open connections and prepare."""
+    for _ in range(int(warm)):
+        await submit()
+    began = time.perf_counter()
+    for _ in range(count):
+        await submit()
+    return time.perf_counter() - began
+
+
+def timed_plainly(submit: Callable[[], Any], count: int, warm: float) -> float:
+    """The same for a peer that is not asynchronous."""
+    for _ in range(int(warm)):
+        submit()
+    began = time.perf_counter()
+    for _ in range(count):
+        submit()
+    return time.perf_counter() - began
 
 
 def _answer() -> None:
