@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
+
 from jobs.acting import (
     ActionResult,
     Actor,
@@ -32,7 +34,9 @@ def move(actor: Actor, ids: Iterable[int], queue: str, *, reason: str = "") -> A
         raise InvalidSubmission("queue", '1 to 100 letters, digits, "_", ".", ":" or "-"')
 
     def work(cursor: Any) -> ActionResult:
-        moved = rearranging.move(cursor, wanted, queue)
+        with transaction.atomic():
+            moved = rearranging.move(cursor, wanted, queue)
+            transaction.set_rollback(not moved)  # no queue is made for nothing
         for job in moved:
             before, after = {"queue": job.before}, {"queue": queue}
             record(cursor, actor, "move", "job", job.id, reason=reason, before=before, after=after)

@@ -83,7 +83,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         },
         {
             "title": "Record",
-            "items": [_page(request, "Operator actions", "history", "operatoraction")],
+            "items": [
+                _page(request, "Operator actions", "history", "operatoraction"),
+                _page(request, "Unique keys", "key", "uniquekey"),
+                _page(request, "Idempotency keys", "repeat_one", "idempotencykey"),
+            ],
         },
         {"title": "Accounts", "items": _accounts(request)},
     ]

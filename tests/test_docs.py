@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import load_command_class
 from pydantic import BaseModel
 
 from jobs.conf import JobsSettings
@@ -96,6 +97,15 @@ def test_examples_in_python_compile(page: Path) -> None:
     for number, (language, code) in enumerate(_FENCE.findall(text_of(page)), 1):
         if language == "python":
             compile(code, f"{page.name}, example {number}", "exec")
+
+
+@pytest.mark.parametrize("command", ["jobs", "deadletters"])
+def test_every_action_that_a_page_names_is_one_of_the_command(command: str) -> None:
+    parser = load_command_class("jobs", command).create_parser("manage.py", command)
+    (actions,) = (action.choices for action in parser._actions if isinstance(action.choices, dict))
+    named = {name for page in PAGES for name in re.findall(rf"manage\.py {command} ([a-z-]+)", text_of(page))}
+    assert named
+    assert named <= set(actions)
 
 
 def test_every_page_is_in_the_index() -> None:

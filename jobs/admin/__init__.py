@@ -12,6 +12,7 @@ from jobs.admin.deadletter_groups import DeadLetterGroupAdmin
 from jobs.admin.deadletter_runs import DeadLetterRunAdmin
 from jobs.admin.deadletters import DeadLetterAdmin
 from jobs.admin.jobs import JobAdmin
+from jobs.admin.keys import IdempotencyKeyAdmin, UniqueKeyAdmin
 from jobs.admin.kinds import PausedKindAdmin
 from jobs.admin.queues import QueueAdmin
 from jobs.admin.schedules import ScheduleAdmin
@@ -22,11 +23,13 @@ __all__ = [
     "DeadLetterAdmin",
     "DeadLetterGroupAdmin",
     "DeadLetterRunAdmin",
+    "IdempotencyKeyAdmin",
     "JobAdmin",
     "OperatorActionAdmin",
     "PausedKindAdmin",
     "QueueAdmin",
     "ScheduleAdmin",
+    "UniqueKeyAdmin",
     "WorkerProcessAdmin",
     "WorkflowAdmin",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import TextFilter
 
 from jobs.admin.base import SteeredAdmin
+from jobs.admin.joblist import LinkedFilter
 from jobs.admin.keyset import KeysetChangeList
 from jobs.display import address, ago, link, pretty
 from jobs.models import DeadLetterGroup, DeadLetterRun, Job, OperatorAction, Queue, Schedule, Workflow
@@ -28,16 +28,11 @@ _MODELS: dict[str, Any] = {
 }
 
 
-class TargetFilter(SimpleListFilter):
+class TargetFilter(LinkedFilter):
     """`?target=job:12`: what was done to one object; the pages of objects link here."""
 
     title = "object"
     parameter_name = "target"
-    template = "admin/jobs/operatoraction/target.html"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        value = self.used_parameters.get("target") or ""
-        return [(value, value)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OperatorAction]) -> QuerySet[OperatorAction]:
         kind, _, key = (self.value() or "").replace("\x00", "").partition(":")

@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from unfold.admin import ModelAdmin
 
@@ -30,10 +30,14 @@ _SHOWN_ACTIONS = 50
 
 
 class SteeredAdmin(ActsMixin, ModelAdmin):
-    """Base of the admins. `page_template` and `page_context` make an object's page."""
+    """Base of the admins. `page_template` and `page_context` make an object's page.
+
+    live_template: the part of it that changes, which `live.js` fetches anew when something is told on `live_topic`.
+    """
 
     keyset: tuple[Column, ...] = (Column(name="pk", read=integer),)
     page_template = ""
+    live_template = ""
     empty_title = "Nothing here"
     empty_text = ""
     target_type = ""
@@ -80,7 +84,12 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
     # -- pages ---------------------------------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        return self.act_urls() + super().get_urls()
+        live = path(
+            "<path:object_id>/live/",
+            self.admin_site.admin_view(self.live_view),
+            name=f"jobs_{self.opts.model_name}_live",
+        )
+        return [*self.act_urls(), *([live] if self.live_template else []), *super().get_urls()]
 
     def key(self, text: str) -> Any:
         """The primary key that a text stands for, or None. Never an error, whatever the text."""
@@ -116,11 +125,26 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
             "buttons": self.offered(request, row),
             "actions": self.recorded(request, row),
             "live_topic": self.live_topic and f"{self.live_topic}:{row.pk}",
+            "live_url": address(self.model, "live", row.pk) if self.live_template else "",
             **self.page_context(request, row),
         }
 
     def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {}
+
+    def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The part of the page that changes."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.found(request, object_id)
+        if row is None or not self.lives(row):
+            return HttpResponse(status=404)
+        context = {"row": row, "title": str(row), "opts": self.opts, **self.page(request, row)}
+        return TemplateResponse(request, self.live_template, context)
+
+    def lives(self, row: Any) -> bool:
+        """Whether this object's page has such a part."""
+        return True
 
     def recorded(self, request: HttpRequest, row: Model) -> list[OperatorAction]:
         """What operators did to this object, newest first."""

@@ -20,11 +20,12 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from jobs.admin.forms import OptionalReasonForm, place_error
+from jobs.admin.joblist import known_queues
 from jobs.control import ActionResult, Actor
 from jobs.display import address, link
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 
-__all__ = ["AT_ONCE", "Act", "ActsMixin"]
+__all__ = ["AT_ONCE", "Act", "ActsMixin", "for_one"]
 
 AT_ONCE = 1000
 _NAMED = 10
@@ -49,6 +50,15 @@ class Act:
     danger: bool = False
     bulk: bool = True
     vanishes: bool = False
+
+
+def for_one(change: Callable[..., Any], sentence: str) -> Callable[..., str]:
+    """The `run` of an act that takes one object at a time. `sentence` may name its `{key}` and the `{result}`."""
+
+    def run(actor: Actor, keys: Sequence[Any], *, reason: str) -> str:
+        return sentence.format(result=change(actor, keys[0], reason=reason), key=keys[0])
+
+    return run
 
 
 class ActsMixin:
@@ -154,6 +164,7 @@ class ActsMixin:
             "keys": ",".join(str(row.pk) for row in rows),
             "next": self._next(request),
             "back": self._back(request, act, rows, done=False),
+            "queues": known_queues() if "queue" in form.fields else [],
             "noun": self.opts.verbose_name if len(possible) == 1 else self.opts.verbose_name_plural,
             "media": self.media,  # type: ignore[attr-defined]
         }

@@ -8,20 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jobs import deadletter_steering as steering
-from jobs.admin.confirmed import Act
+from jobs.admin.confirmed import Act, for_one
 from jobs.admin.forms import ReasonForm
 from jobs.control import ActionResult, Actor
 from jobs.models import DeadLetterItem, DeadLetterRun
 
 __all__ = ["PAUSE", "RESUME", "STOP", "UNDO"]
-
-
-def _one(change: Callable[..., DeadLetterRun], sentence: str) -> Callable[..., str]:
-    def run(actor: Actor, keys: Sequence[int], *, reason: str) -> str:
-        change(actor, keys[0], reason=reason)
-        return sentence
-
-    return run
 
 
 def _undo(actor: Actor, keys: Sequence[int], *, reason: str) -> ActionResult:
@@ -45,7 +37,7 @@ PAUSE = Act(
     label="Pause",
     permissions=ANY,
     consequence="It stands still until it is resumed. Jobs that were replayed go on.",
-    run=_one(steering.pause, "The run is paused."),
+    run=for_one(steering.pause, "The run is paused."),
     refusal=_only("running"),
     icon="pause",
     bulk=False,
@@ -56,7 +48,7 @@ RESUME = Act(
     permissions=ANY,
     consequence="It goes on where it stood. If the error comes back once more, it halts again; "
     "a canary is not asked for again.",
-    run=_one(steering.resume, "The run goes on."),
+    run=for_one(steering.resume, "The run goes on."),
     refusal=_only("paused", "halted"),
     bulk=False,
 )
@@ -65,7 +57,7 @@ STOP = Act(
     label="Stop",
     permissions=ANY,
     consequence="It ends here. The letters it did not come to stay dead letters.",
-    run=_one(steering.stop, "The run was stopped."),
+    run=for_one(steering.stop, "The run was stopped."),
     refusal=_only("running", "paused", "halted"),
     icon="stop",
     form=ReasonForm,

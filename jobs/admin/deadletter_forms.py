@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import Any
 
 from django import forms
@@ -15,7 +14,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from jobs.admin.forms import ListedInput, ReasonForm, ReplayForm
+from jobs.admin.forms import ListedInput, ReasonForm, ReplayForm, UtcTimeField
 from jobs.deadletter_steering import MAX_NOTE
 from jobs.deadletters import MAX_PER_MINUTE
 from jobs.letter_filters import NAMES
@@ -29,15 +28,6 @@ def _text(length: int, **more: Any) -> forms.CharField:
     return forms.CharField(max_length=length, required=False, widget=UnfoldAdminTextInputWidget(), **more)
 
 
-def _time(label: str) -> forms.DateTimeField:
-    return forms.DateTimeField(
-        required=False,
-        label=label,
-        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "2030-01-31 08:00", "autocomplete": "off"}),
-        help_text="In UTC.",
-    )
-
-
 class SetForm(forms.Form):
     """Which dead letters. What is left empty does not narrow the set."""
 
@@ -49,7 +39,7 @@ class SetForm(forms.Form):
         200, help_text="Name of the exception's class, exactly."
     )
     kind = forms.CharField(max_length=100, required=False, widget=ListedInput("kinds"))
-    queue = _text(100)
+    queue = forms.CharField(max_length=100, required=False, widget=ListedInput("queues"))
     workflow = forms.IntegerField(
         required=False,
         min_value=1,
@@ -57,17 +47,12 @@ class SetForm(forms.Form):
         label="Workflow number",
         widget=UnfoldAdminIntegerFieldWidget(),
     )
-    died_after = _time("Died at or after")
-    died_before = _time("Died before")
+    died_after = UtcTimeField(required=False, label="Died at or after", help_text="In UTC.")
+    died_before = UtcTimeField(required=False, label="Died before", help_text="In UTC.")
 
     @property
     def filters(self) -> dict[str, Any]:
-        found = {name: self.cleaned_data[name] for name in NAMES if name in self.cleaned_data}
-        for name in ("died_after", "died_before"):
-            if found[name] is not None:
-                # Typed as UTC, whatever the zone of the site.
-                found[name] = found[name].replace(tzinfo=UTC)
-        return found
+        return {name: self.cleaned_data[name] for name in NAMES if name in self.cleaned_data}
 
 
 class ConfirmDiscardForm(ReasonForm):

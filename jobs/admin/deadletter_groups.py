@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
 from unfold.contrib.filters.admin import DropdownFilter
@@ -86,6 +85,7 @@ class DeadLetterGroupAdmin(SteeredAdmin):
     search_fields = ("fingerprint",)
     search_help_text = "Beginning of the fingerprint or of the error class"
     page_template = "admin/jobs/deadlettergroup/page.html"
+    live_template = "admin/jobs/deadlettergroup/live.html"
     target_type = "deadlettergroup"
     empty_title = "No dead letters"
     empty_text = "Jobs that died of the same error at the same place stand here as one group."
@@ -108,7 +108,6 @@ class DeadLetterGroupAdmin(SteeredAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("<str:fingerprint>/edit/", wrap(self.edit_view), name="jobs_deadlettergroup_edit"),
-            path("<str:fingerprint>/live/", wrap(self.live_view), name="jobs_deadlettergroup_live"),
             *super().get_urls(),
         ]
 
@@ -164,7 +163,6 @@ class DeadLetterGroupAdmin(SteeredAdmin):
         return {
             "buttons": self._ways(request, row),
             "edit_url": address(DeadLetterGroup, "edit", row.pk) if self.may_edit(request) else "",
-            "live_url": address(DeadLetterGroup, "live", row.pk),
             "newest": newest,
             "letters": list(letters[:_LETTERS]) if may_see else [],
             "all_url": f"{address(DeadLetter, 'changelist')}?{urlencode({'fingerprint': row.pk})}",
@@ -190,16 +188,6 @@ class DeadLetterGroupAdmin(SteeredAdmin):
                 danger = "danger" if action == "discard" else ""
                 ways.append({"label": label, "icon": icon, "danger": danger, "url": url})
         return ways
-
-    def live_view(self, request: HttpRequest, fingerprint: str) -> HttpResponse:
-        """The part of the page that changes, for `live.js`."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        row = self.found(request, fingerprint)
-        if row is None:
-            return HttpResponse(status=404)
-        context = {"row": row, "title": str(row), "opts": self.opts, **self.page(request, row)}
-        return TemplateResponse(request, "admin/jobs/deadlettergroup/live.html", context)
 
     def edit_view(self, request: HttpRequest, fingerprint: str) -> HttpResponse:
         if not self.may_edit(request):

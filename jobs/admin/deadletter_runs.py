@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
@@ -19,6 +18,7 @@ from jobs.admin.confirmed import Act
 from jobs.admin.deadletter_acts import PAUSE, RESUME, STOP, UNDO
 from jobs.admin.deadletter_forms import ConfirmDiscardForm, ConfirmReplayForm, SetForm
 from jobs.admin.forms import place_error
+from jobs.admin.joblist import known_queues
 from jobs.control import Actor
 from jobs.display import NOTHING, address, ago, badge, exact, job_link, spoken
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
@@ -38,6 +38,7 @@ class DeadLetterRunAdmin(SteeredAdmin):
     acts = (PAUSE, RESUME, STOP, UNDO)
     list_display = ("what", "status", "progress", "operator_name", "started", "why_short")
     page_template = "admin/jobs/deadletterrun/page.html"
+    live_template = "admin/jobs/deadletterrun/live.html"
     target_type = "deadletterrun"
     live_topic = "deadletters"
     empty_title = "No runs"
@@ -54,7 +55,6 @@ class DeadLetterRunAdmin(SteeredAdmin):
         return [
             path("new/", wrap(self.new_view), name="jobs_deadletterrun_new"),
             path("<int:run_id>/confirm/", wrap(self.confirm_view), name="jobs_deadletterrun_confirm"),
-            path("<int:run_id>/live/", wrap(self.live_view), name="jobs_deadletterrun_live"),
             *super().get_urls(),
         ]
 
@@ -99,7 +99,10 @@ class DeadLetterRunAdmin(SteeredAdmin):
     def page_context(self, request: HttpRequest, row: DeadLetterRun) -> dict[str, Any]:
         if row.state == "previewed":
             return self._preview(row, self._confirm_form(row))
-        return _standing(row) | {"live_url": address(DeadLetterRun, "live", row.pk)}
+        return _standing(row)
+
+    def lives(self, row: DeadLetterRun) -> bool:
+        return row.state != "previewed"
 
     def _preview(self, row: DeadLetterRun, form: Any) -> dict[str, Any]:
         fingerprint = row.filters.get("fingerprint")
@@ -120,16 +123,6 @@ class DeadLetterRunAdmin(SteeredAdmin):
     def _confirm_form(self, row: DeadLetterRun, data: Any = None) -> Any:
         return ConfirmReplayForm(data) if row.action == "replay" else ConfirmDiscardForm(data)
 
-    def live_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        """The part of the page that changes, for `live.js`."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        row = self.found(request, str(run_id))
-        if not isinstance(row, DeadLetterRun) or row.state == "previewed":
-            return HttpResponse(status=404)
-        context = {"row": row, "title": str(row), "opts": self.opts, **self.page(request, row)}
-        return TemplateResponse(request, "admin/jobs/deadletterrun/live.html", context)
-
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Choose a set. GET shows the form, filled in from the address; POST freezes it and leads to its preview."""
         if not any(self.may_do(request, action) for action in deadletters.PERMISSIONS):
@@ -147,6 +140,7 @@ class DeadLetterRunAdmin(SteeredAdmin):
         context: dict[str, Any] = {
             "form": form,
             "kinds": list(registry),
+            "queues": known_queues(),
             "submit": "Preview",
             "back": address(DeadLetterGroup, "changelist"),
         }

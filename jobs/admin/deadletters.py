@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin import SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -20,7 +19,7 @@ from unfold.contrib.filters.admin import TextFilter
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import AT_ONCE, Act
 from jobs.admin.deadletter_edit import edit_and_replay
-from jobs.admin.joblist import KindFilter, QueueFilter, WorkflowFilter
+from jobs.admin.joblist import KindFilter, LinkedFilter, QueueFilter, WorkflowFilter
 from jobs.admin.jobs import DISCARD, REPLAY
 from jobs.admin.keyset import Column, KeysetChangeList, integer, moment
 from jobs.deadletters import PERMISSIONS
@@ -48,16 +47,11 @@ class ErrorFilter(TextFilter):
         return queryset.filter(error_class__startswith=value[:200]) if value else queryset
 
 
-class FingerprintFilter(SimpleListFilter):
-    """Set by a link of each row: all dead letters with the same error at the same place."""
+class FingerprintFilter(LinkedFilter):
+    """All dead letters with the same error at the same place."""
 
     title = "fingerprint"
     parameter_name = "fingerprint"
-    template = "admin/jobs/deadletter/fingerprint.html"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        value = self.used_parameters.get("fingerprint") or ""
-        return [(value, value)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
         value = (self.value() or "").replace("\x00", "")

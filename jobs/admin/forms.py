@@ -32,12 +32,61 @@ __all__ = [
     "ReasonForm",
     "ReplayForm",
     "RescheduleForm",
+    "UtcTimeField",
+    "WallTimeField",
     "ZoneField",
     "place_error",
     "zone_names",
 ]
 
 _HIGHEST = 1000
+
+
+class ListedInput(UnfoldAdminTextInputWidget):
+    """A text input with suggestions, which the form's template writes as the data list of this id."""
+
+    def __init__(self, listed: str, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__(
+            attrs={"list": listed, "autocomplete": "off", "spellcheck": "false", **(attrs or {})}
+        )
+
+
+class WallTimeField(forms.CharField):
+    """A date and time as a clock on the wall shows it; the zone is a field of its own.
+
+    Django's own field would read it in the zone of the site, and refuse what the clocks skip there.
+    """
+
+    no_offset = "Leave the offset out here and name the time zone in its own field."
+
+    def __init__(self, *, attrs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        shown = {"type": "datetime-local", "step": "1", **(attrs or {})}
+        super().__init__(widget=UnfoldAdminTextInputWidget(attrs=shown), **kwargs)
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value)
+        if not text:
+            return None
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            raise ValidationError("This is no date and time, such as 2030-05-01 12:30.") from None
+        if found.tzinfo is not None:
+            raise ValidationError(self.no_offset)
+        return found
+
+    def run_validators(self, value: Any) -> None:
+        """Those of CharField look at texts."""
+
+
+class UtcTimeField(WallTimeField):
+    """A wall time in UTC, whatever zone the site shows times in."""
+
+    no_offset = "Leave the offset out: this is read as UTC."
+
+    def clean(self, value: Any) -> datetime | None:
+        found: datetime | None = super().clean(value)
+        return None if found is None else found.replace(tzinfo=UTC)
 
 
 class OptionalReasonForm(forms.Form):
@@ -81,7 +130,7 @@ class MoveForm(OptionalReasonForm):
     queue = forms.CharField(
         max_length=100,
         help_text="The queue they go to; it is made where there is none.",
-        widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True}),
+        widget=ListedInput("queues", {"autofocus": True}),
     )
     field_order = ("queue", "reason")
 
@@ -91,18 +140,10 @@ class MoveForm(OptionalReasonForm):
 
 
 class RescheduleForm(OptionalReasonForm):
-    scheduled_at = forms.DateTimeField(
-        label="Not before",
-        help_text="In UTC, later than now.",
-        input_formats=["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"],
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1", "autofocus": True}),
+    scheduled_at = UtcTimeField(
+        label="Not before", help_text="In UTC, later than now.", attrs={"autofocus": True}
     )
     field_order = ("scheduled_at", "reason")
-
-    def clean_scheduled_at(self) -> datetime:
-        """A wall time in UTC, whatever zone Django shows times in."""
-        found: datetime = self.cleaned_data["scheduled_at"]
-        return found.replace(tzinfo=UTC)
 
 
 class ReplayForm(ReasonForm):
@@ -161,15 +202,6 @@ class ZoneField(forms.CharField):
         except (ZoneInfoNotFoundError, ValueError, OSError):  # unknown; no name at all; a folder of zones
             raise ValidationError("This is no known time zone; it looks like Europe/Berlin or UTC.") from None
         return name
-
-
-class ListedInput(UnfoldAdminTextInputWidget):
-    """A text input with suggestions, which the form's template writes as the data list of this id."""
-
-    def __init__(self, listed: str, attrs: dict[str, Any] | None = None) -> None:
-        super().__init__(
-            attrs={"list": listed, "autocomplete": "off", "spellcheck": "false", **(attrs or {})}
-        )
 
 
 @lru_cache(maxsize=1)

@@ -28,7 +28,7 @@ from jobs.models import (
 )
 from jobs.states import FINISHED, WAITING, State
 
-__all__ = ["Try", "collect", "holds_key"]
+__all__ = ["Try", "collect", "held_until", "holds_key", "is_held"]
 
 _ATTEMPTS = 100
 _LINES = 1_000
@@ -141,8 +141,12 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
     facts += _times(job)
     if job.task:
         facts.insert(0, ("Task", job.task))
+    if key := (job.options or {}).get("concurrency_key"):
+        facts.append(("Concurrency key", key))
     if key := (job.options or {}).get("unique_key"):
-        facts.append(("Unique key", f"{key['key']}: {_held(job)}"))
+        row = UniqueKey.objects.filter(job_id=job.pk).first()
+        held = "free again" if row is None else held_until(row, job.state)
+        facts.append(("Unique key", f"{key['key']}: {held}"))
     if job.created_by_id is not None:
         facts.append(("Submitted by", str(job.created_by)))
     return facts
@@ -151,14 +155,19 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
 def holds_key(job: Job) -> UniqueKey | None:
     """The unique key that is the job's own at this moment."""
     row = UniqueKey.objects.filter(job_id=job.pk).first()
-    if row is None or (row.scope == "unfinished" and job.state in FINISHED):
-        return None
-    return row if row.until is None or row.until > timezone.now() else None
+    return row if row is not None and is_held(row, job.state) else None
 
 
-def _held(job: Job) -> str:
-    row = holds_key(job)
-    if row is None:
+def is_held(row: UniqueKey, state: str | None) -> bool:
+    """Whether a key is still held. `state`: of its job, None where that was deleted."""
+    if row.scope == "unfinished":
+        return state is not None and state not in FINISHED
+    return row.until is None or row.until > timezone.now()
+
+
+def held_until(row: UniqueKey, state: str | None) -> str:
+    """Until when, in words."""
+    if not is_held(row, state):
         return "free again"
     if row.until is not None:
         return f"until {exact(row.until)}"
@@ -179,6 +188,8 @@ def _times(job: Job) -> list[tuple[str, Any]]:
             else job.created_at + timedelta(seconds=given)
         )
         facts.append(("Deadline", exact(last)))
+    if "timeout" in options:
+        facts.append(("Time-out", spoken(options["timeout"])))
     if "losses" in options:
         facts.append(("Workers lost", options["losses"]))
     return facts

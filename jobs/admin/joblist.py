@@ -20,7 +20,16 @@ from jobs.models import Job, Queue
 from jobs.registry import NAME, registry
 from jobs.states import State
 
-__all__ = ["JobChangeList", "KindFilter", "QueueFilter", "StateFilter", "WorkflowFilter", "search"]
+__all__ = [
+    "JobChangeList",
+    "KindFilter",
+    "LinkedFilter",
+    "QueueFilter",
+    "StateFilter",
+    "WorkflowFilter",
+    "known_queues",
+    "search",
+]
 
 _CHOICES = 500
 
@@ -50,6 +59,16 @@ class StateFilter(SimpleListFilter):
         return queries.with_state(queryset, State(value)) if value in set(State) else queryset
 
 
+class LinkedFilter(SimpleListFilter):
+    """Set by links of pages and rows, with one value that nobody types."""
+
+    template = "admin/jobs/linked_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        value = self.used_parameters.get(self.parameter_name or "") or ""
+        return [(value, value)]
+
+
 class KindFilter(DropdownFilter):
     title = "kind"
     parameter_name = "kind"
@@ -66,11 +85,15 @@ class QueueFilter(DropdownFilter):
     parameter_name = "queue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        names = Queue.objects.order_by("name").values_list("name", flat=True)[:_CHOICES]
-        return [(name, name) for name in names]
+        return [(name, name) for name in known_queues()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return _equal(queryset, "queue", self.value())
+
+
+def known_queues() -> list[str]:
+    """Names to choose from or to suggest."""
+    return list(Queue.objects.order_by("name").values_list("name", flat=True)[:_CHOICES])
 
 
 class WorkflowFilter(TextFilter):

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from unfold.decorators import action
 
 from jobs import control, rearranging, releasing, steering
@@ -25,7 +22,15 @@ from jobs.admin.forms import (
     place_error,
     zone_names,
 )
-from jobs.admin.joblist import JobChangeList, KindFilter, QueueFilter, StateFilter, WorkflowFilter, search
+from jobs.admin.joblist import (
+    JobChangeList,
+    KindFilter,
+    QueueFilter,
+    StateFilter,
+    WorkflowFilter,
+    known_queues,
+    search,
+)
 from jobs.admin.submitting import SubmitForm
 from jobs.display import NOTHING, address, ago, badge, workflow_link
 from jobs.errors import DuplicateJob, InvalidSubmission
@@ -145,6 +150,7 @@ class JobAdmin(SteeredAdmin):
     search_fields = ("id",)  # shows the box; get_search_results decides what it means
     search_help_text = "Number, beginning of a kind, task key, or unique key"
     page_template = "admin/jobs/job/page.html"
+    live_template = "admin/jobs/job/live.html"
     target_type = "job"
     live_topic = "job"
     empty_title = "No jobs"
@@ -161,10 +167,6 @@ class JobAdmin(SteeredAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[JobChangeList]:
         return JobChangeList
-
-    def get_urls(self) -> list[URLPattern]:
-        live = self.admin_site.admin_view(self.live_view)
-        return [path("<int:job_id>/live/", live, name="jobs_job_live"), *super().get_urls()]
 
     # -- columns -------------------------------------------------------------------------------------------------------
 
@@ -191,17 +193,7 @@ class JobAdmin(SteeredAdmin):
     # -- page ----------------------------------------------------------------------------------------------------------
 
     def page_context(self, request: HttpRequest, row: Job) -> dict[str, Any]:
-        return {**job_page.collect(row), "live_url": address(Job, "live", row.pk)}
-
-    def live_view(self, request: HttpRequest, job_id: int) -> HttpResponse:
-        """The part of the page that changes, for `live.js`."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        row = self.found(request, str(job_id))
-        if row is None:
-            return HttpResponse(status=404)
-        context = {"row": row, "title": str(row), **self.page(request, row)}
-        return TemplateResponse(request, "admin/jobs/job/live.html", context)
+        return job_page.collect(row)
 
     # -- submit --------------------------------------------------------------------------------------------------------
 
@@ -226,6 +218,7 @@ class JobAdmin(SteeredAdmin):
         context: dict[str, Any] = {
             "form": form,
             "kinds": list(registry),
+            "queues": known_queues(),
             "zones": zone_names(),
             "submit": "Submit",
             "back": address(Job, "changelist"),

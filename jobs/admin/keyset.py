@@ -16,7 +16,9 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
-__all__ = ["AFTER", "BEFORE", "MAX_ID", "WINDOW", "Column", "KeysetChangeList", "integer", "moment"]
+from jobs.registry import NAME
+
+__all__ = ["AFTER", "BEFORE", "MAX_ID", "WINDOW", "Column", "KeysetChangeList", "integer", "moment", "name"]
 
 BEFORE, AFTER = "before", "after"
 MAX_ID = 2**63 - 1
@@ -46,6 +48,13 @@ def moment(text: str) -> datetime:
     if found.utcoffset() is None:
         raise ValueError(f"{text[:40]!r} has no zone")
     return found
+
+
+def name(text: str) -> str:
+    """Of a queue or a kind."""
+    if not NAME.match(text):
+        raise ValueError(f"{text[:40]!r} is no name")
+    return text
 
 
 class _OnePage:

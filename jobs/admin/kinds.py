@@ -14,7 +14,7 @@ from jobs import steering
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import Act
 from jobs.admin.forms import ListedInput, OptionalReasonForm, place_error
-from jobs.admin.keyset import Column
+from jobs.admin.keyset import Column, name
 from jobs.control import Actor
 from jobs.display import address, ago
 from jobs.errors import ActionRefused, InvalidSubmission
@@ -51,17 +51,11 @@ class PauseForm(OptionalReasonForm):
     field_order = ("kind", "reason")
 
 
-def _name(text: str) -> str:
-    if not NAME.match(text):
-        raise ValueError(f"{text[:40]!r} is no name")
-    return text
-
-
 @admin.register(PausedKind)
 class PausedKindAdmin(SteeredAdmin):
     acts = (RESUME,)
     actions_list = ("pause_kind",)
-    keyset = (Column(name="kind", read=_name, descending=False),)
+    keyset = (Column(name="kind", read=name, descending=False),)
     list_display = ("kind", "since", "paused_by", "reason")
     page_template = "admin/jobs/pausedkind/page.html"
     target_type = "kind"

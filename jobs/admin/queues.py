@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
@@ -16,9 +15,9 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWi
 
 from jobs import steering
 from jobs.admin.base import SteeredAdmin
-from jobs.admin.confirmed import Act
+from jobs.admin.confirmed import Act, for_one
 from jobs.admin.forms import ReasonForm, place_error
-from jobs.admin.keyset import Column, KeysetChangeList
+from jobs.admin.keyset import Column, KeysetChangeList, name
 from jobs.control import Actor
 from jobs.display import NOTHING, address, ago, badge, spoken
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
@@ -31,20 +30,13 @@ from jobs.store.statements import rows
 __all__ = ["QueueAdmin"]
 
 
-def _one(change: Callable[..., Queue], done: str) -> Callable[..., str]:
-    def run(actor: Actor, keys: Sequence[str], *, reason: str) -> str:
-        return f"{done}: {change(actor, keys[0], reason=reason)}."
-
-    return run
-
-
 PAUSE = Act(
     name="pause",
     label="Pause",
     permissions=("jobs.pause_queue",),
     consequence="No worker takes another job from it until it is resumed. "
     "What runs goes on; new jobs are accepted and wait.",
-    run=_one(steering.pause_queue, "Paused"),
+    run=for_one(steering.pause_queue, "Paused: {result}."),
     refusal=lambda queue: "is paused already" if queue.paused_at else "",
     icon="pause",
     form=ReasonForm,
@@ -56,7 +48,7 @@ RESUME = Act(
     label="Resume",
     permissions=("jobs.pause_queue",),
     consequence="Workers take from it again, in the order of rank.",
-    run=_one(steering.resume_queue, "Resumed"),
+    run=for_one(steering.resume_queue, "Resumed: {result}."),
     refusal=lambda queue: "" if queue.paused_at else "is not paused",
     icon="play_arrow",
     bulk=False,
@@ -145,17 +137,11 @@ def waiting() -> dict[str, tuple[Count, float | None]]:
     }
 
 
-def _name(text: str) -> str:
-    if not NAME.match(text):
-        raise ValueError(f"{text[:40]!r} is no name")
-    return text
-
-
 @admin.register(Queue)
 class QueueAdmin(SteeredAdmin):
     acts = (PAUSE, RESUME)
-    keyset = (Column(name="name", read=_name, descending=False),)
-    list_display = ("name", "status", "waiting", "oldest", "ageing", "description")
+    keyset = (Column(name="name", read=name, descending=False),)
+    list_display = ("name", "status", "waiting", "oldest", "weight", "limits", "ageing", "description")
     list_per_page = 100
     page_template = "admin/jobs/queue/page.html"
     target_type = "queue"
@@ -187,6 +173,10 @@ class QueueAdmin(SteeredAdmin):
     @admin.display(description="ageing")
     def ageing(self, queue: Queue) -> str:
         return _ageing(queue)
+
+    @admin.display(description="limits")
+    def limits(self, queue: Queue) -> str:
+        return _limits(queue)
 
     def get_urls(self) -> list[URLPattern]:
         edit = self.admin_site.admin_view(self.edit_view)
@@ -242,6 +232,20 @@ def _ageing(queue: Queue) -> str:
     if queue.ageing_seconds is None:
         return "off: strict priority"
     return f"{spoken(queue.ageing_seconds)} a step"
+
+
+def _limits(queue: Queue) -> str:
+    """All of them in one line."""
+    found = []
+    for whose, most, rate, seconds in (
+        ("", queue.max_running, queue.rate, queue.rate_seconds),
+        ("a key: ", queue.key_max_running, queue.key_rate, queue.key_rate_seconds),
+    ):
+        if most is not None:
+            found.append(f"{whose}{most:,} at once")
+        if rate is not None:
+            found.append(f"{whose}{rate:,} in {spoken(seconds)}")
+    return ", ".join(found) or NOTHING
 
 
 def _at_once(most: int | None, running: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,7 +13,7 @@ from unfold.decorators import action
 
 from jobs import steering
 from jobs.admin.base import SteeredAdmin
-from jobs.admin.confirmed import Act
+from jobs.admin.confirmed import Act, for_one
 from jobs.admin.forms import ReasonForm, place_error, zone_names
 from jobs.admin.keyset import Column
 from jobs.admin.schedule_form import MAX_NAME, ScheduleForm, preview
@@ -29,20 +28,12 @@ __all__ = ["ScheduleAdmin"]
 _SLOTS = 20
 
 
-def _one(change: Callable[..., Any], sentence: str) -> Callable[..., str]:
-    def run(actor: Actor, keys: Sequence[int], *, reason: str) -> str:
-        result = change(actor, keys[0], reason=reason)
-        return sentence.format(result=result, key=keys[0])
-
-    return run
-
-
 PAUSE = Act(
     name="pause",
     label="Pause",
     permissions=("jobs.pause_schedule",),
     consequence="Slots that come while it is paused are not filled, also not later.",
-    run=_one(steering.pause_schedule, "The schedule {result.name} is paused."),
+    run=for_one(steering.pause_schedule, "The schedule {result.name} is paused."),
     refusal=lambda row: "is paused already" if row.paused_at else "",
     icon="pause",
     form=ReasonForm,
@@ -53,7 +44,7 @@ RESUME = Act(
     label="Resume",
     permissions=("jobs.pause_schedule",),
     consequence="The next slot after now is the first to be filled again.",
-    run=_one(steering.resume_schedule, "The schedule {result.name} goes on."),
+    run=for_one(steering.resume_schedule, "The schedule {result.name} goes on."),
     refusal=lambda row: "" if row.paused_at else "is not paused",
     icon="play_arrow",
     bulk=False,
@@ -63,7 +54,7 @@ RUN = Act(
     label="Run now",
     permissions=("jobs.change_schedule", "jobs.submit_job"),
     consequence="Its job is submitted once, now, beside its slots.",
-    run=_one(steering.run_schedule, "Job {result.id} was submitted."),
+    run=for_one(steering.run_schedule, "Job {result.id} was submitted."),
     refusal=lambda row: "",
     icon="bolt",
     bulk=False,
@@ -73,7 +64,7 @@ DELETE = Act(
     label="Delete",
     permissions=("jobs.delete_schedule",),
     consequence="The schedule and the list of its slots are gone for good; jobs it submitted stay.",
-    run=_one(steering.delete_schedule, "The schedule {key} was deleted."),
+    run=for_one(steering.delete_schedule, "The schedule {key} was deleted."),
     refusal=lambda row: "",
     icon="delete",
     form=ReasonForm,

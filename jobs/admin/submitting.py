@@ -14,14 +14,14 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from jobs.admin.forms import JsonField, ListedInput, ZoneField, place_error
+from jobs.admin.forms import JsonField, ListedInput, WallTimeField, ZoneField, place_error
 from jobs.errors import InvalidSubmission
 from jobs.job_options import MAX_TIMEOUT
 from jobs.payloads import check_time
 from jobs.submit import JobSpec
 from jobs.unique import MAX_KEY, Unique
 
-__all__ = ["SubmitForm", "WallTimeField", "instant"]
+__all__ = ["SubmitForm", "instant"]
 
 
 _SCOPES = [
@@ -35,25 +35,6 @@ _POLICIES = [
     ("replace", "give it this payload, if it still waits"),
     ("refuse", "refuse this one"),
 ]
-
-
-class WallTimeField(forms.CharField):
-    """A date and time as a clock on the wall shows it; the zone is a field of its own."""
-
-    def to_python(self, value: Any) -> Any:
-        text = super().to_python(value)
-        if not text:
-            return None
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            raise ValidationError("This is no date and time, such as 2030-05-01 12:30.") from None
-        if found.tzinfo is not None:
-            raise ValidationError("Leave the offset out here and name the time zone in its own field.")
-        return found
-
-    def run_validators(self, value: Any) -> None:
-        """Those of CharField look at texts."""
 
 
 class SubmitForm(forms.Form):
@@ -70,7 +51,7 @@ class SubmitForm(forms.Form):
     queue = forms.CharField(
         max_length=100,
         required=False,
-        widget=UnfoldAdminTextInputWidget(),
+        widget=ListedInput("queues"),
         help_text="Empty: the kind's queue. A queue that does not exist yet is made.",
     )
     priority = forms.IntegerField(
@@ -81,7 +62,6 @@ class SubmitForm(forms.Form):
     scheduled_at = WallTimeField(
         required=False,
         label="Not before",
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
         help_text="Empty: as soon as a worker is free.",
     )
     timezone = ZoneField(
@@ -94,13 +74,11 @@ class SubmitForm(forms.Form):
     expires_at = WallTimeField(
         required=False,
         label="Start deadline",
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
         help_text="Has it not begun by then, it is discarded. Empty: it may wait for ever.",
     )
     deadline = WallTimeField(
         required=False,
         label="Deadline",
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local", "step": "1"}),
         help_text="No attempt begins or goes on after it. Empty: none.",
     )
     max_attempts = forms.IntegerField(

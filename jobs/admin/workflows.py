@@ -7,11 +7,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest
 
 from jobs import control
 from jobs.admin import graph
@@ -19,7 +16,7 @@ from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import Act
 from jobs.admin.keyset import KeysetChangeList, integer
 from jobs.control import ActionResult, Actor
-from jobs.display import address, ago, badge, duration
+from jobs.display import ago, badge, duration
 from jobs.models import Workflow
 
 __all__ = ["WorkflowAdmin"]
@@ -73,6 +70,7 @@ class WorkflowAdmin(SteeredAdmin):
     search_fields = ("id",)
     search_help_text = "Number, or beginning of the name"
     page_template = "admin/jobs/workflow/page.html"
+    live_template = "admin/jobs/workflow/live.html"
     target_type = "workflow"
     live_topic = "workflow"
     empty_title = "No workflows"
@@ -91,10 +89,6 @@ class WorkflowAdmin(SteeredAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WorkflowChangeList]:
         return WorkflowChangeList
-
-    def get_urls(self) -> list[URLPattern]:
-        live = self.admin_site.admin_view(self.live_view)
-        return [path("<int:workflow_id>/live/", live, name="jobs_workflow_live"), *super().get_urls()]
 
     @admin.display(description="workflow")
     def title(self, row: Workflow) -> str:
@@ -126,18 +120,7 @@ class WorkflowAdmin(SteeredAdmin):
             "shown": len(tasks),
             "created": ago(row.created_at),
             "took": duration(row.created_at, row.finished_at),
-            "live_url": address(Workflow, "live", row.pk),
         }
-
-    def live_view(self, request: HttpRequest, workflow_id: int) -> HttpResponse:
-        """The part of the page that changes, for `live.js`."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        row = self.found(request, str(workflow_id))
-        if row is None:
-            return HttpResponse(status=404)
-        context = {"row": row, "title": str(row), **self.page(request, row)}
-        return TemplateResponse(request, "admin/jobs/workflow/live.html", context)
 
 
 def _share(row: Workflow, name: str) -> float:

@@ -216,7 +216,9 @@ def _limit(help_text: str) -> Whole:
 
 
 class QueueBody(Body):
-    description = Text(max_length=500, required=False, allow_blank=True)
+    description = Text(
+        max_length=500, required=False, allow_blank=True, help_text="What it is for and who looks after it."
+    )
     ageing_seconds = Seconds(
         required=False,
         allow_null=True,
@@ -227,11 +229,11 @@ class QueueBody(Body):
     )
     max_running = _limit("Jobs at once, over all workers; null: no limit.")
     rate = _limit("Starts within `rate_seconds`; null: no limit.")
-    rate_seconds = Seconds(required=False)
+    rate_seconds = Seconds(required=False, help_text="In how many seconds `rate` jobs may start.")
     rate_burst = _limit("Starts at once after a pause; null: as many as the rate.")
     key_max_running = _limit("Jobs at once of each `concurrency_key`; null: no limit.")
     key_rate = _limit("Starts of each key within `key_rate_seconds`; null: no limit.")
-    key_rate_seconds = Seconds(required=False)
+    key_rate_seconds = Seconds(required=False, help_text="In how many seconds `key_rate` jobs may start.")
     key_rate_burst = _limit("Starts of each key at once after a pause; null: as many as its rate.")
 
 

@@ -1,14 +1,14 @@
-"""The parts of `manage.py jobs` about where and when jobs run: explain, move, reschedule, the limits of a queue."""
+"""The parts of `manage.py jobs` about where and when jobs run: explain, move, reschedule, limits of a queue."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from jobs import explanation
 from jobs.errors import InvalidSubmission, NotFound
+from jobs.management.reading import whole_id
 from jobs.models import Queue
 from jobs.queue_steering import SETTINGS
 
@@ -32,14 +32,16 @@ _MEANING = {
 _LASTING = ("description", "weight", "rate_seconds", "key_rate_seconds")
 
 
-def add_parsers(actions: Any, job_id: Callable[[str], int]) -> None:
-    """`move`, `reschedule` and `limit`."""
+def add_parsers(actions: Any) -> None:
+    """`priority`, `move`, `reschedule` and `limit`."""
+    priority = actions.add_parser("priority", help="Change the priority of waiting jobs.")
     move = actions.add_parser("move", help="Move waiting jobs to another queue.")
     reschedule = actions.add_parser("reschedule", help="Change when waiting jobs start.")
-    for parser in (move, reschedule):
-        parser.add_argument("ids", type=job_id, nargs="+", metavar="ID")
+    for parser in (priority, move, reschedule):
+        parser.add_argument("ids", type=whole_id, nargs="+", metavar="ID")
         parser.add_argument("--reason", default="", help="Recorded with the action.")
         parser.add_argument("--json", action="store_true", help="Answer with JSON.")
+    priority.add_argument("--priority", type=int, required=True, help="-100..100, higher first.")
     move.add_argument("--queue", required=True, help="Made where there is none.")
     reschedule.add_argument("--at", required=True, help="Earliest start, such as 2030-01-31T08:00:00+01:00.")
     limit = actions.add_parser("limit", help="Show or change weight, ageing and limits of a queue.")

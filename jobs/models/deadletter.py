@@ -10,6 +10,8 @@ from jobs.models.job import Job
 
 __all__ = ["DeadLetter", "OperatorAction"]
 
+_BY_PATTERN = ["varchar_pattern_ops", "timestamptz_ops", "int8_ops"]
+
 
 class DeadLetter(models.Model):
     """A job that will not run again by itself. `fingerprint`: same for the same error at the same place.
@@ -37,6 +39,14 @@ class DeadLetter(models.Model):
         indexes = [
             models.Index(fields=["-died_at", "job"], name="deadletter_by_time"),
             models.Index(fields=["fingerprint", "died_at", "job"], name="deadletter_by_group"),
+            # For the filters of the list, newest first. By pattern, so that they serve beginnings too.
+            models.Index(
+                fields=["kind", "-died_at", "job"], name="deadletter_by_kind", opclasses=_BY_PATTERN
+            ),
+            models.Index(fields=["queue", "-died_at", "job"], name="deadletter_by_queue"),
+            models.Index(
+                fields=["error_class", "-died_at", "job"], name="deadletter_by_error", opclasses=_BY_PATTERN
+            ),
         ]
 
     def __str__(self) -> str:

@@ -33,7 +33,8 @@ class UniqueKey(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True, help_text="When the deleted job ended.")
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)
+        verbose_name = "unique key"
         constraints = [
             # The key comes first: it is also looked for without the kind.
             models.UniqueConstraint(fields=["key", "kind"], name="uniquekey_held_once"),
@@ -71,9 +72,11 @@ class IdempotencyKey(models.Model):
     expires_at = models.DateTimeField()
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)
+        verbose_name = "idempotency key"
         constraints = [
-            models.UniqueConstraint(fields=["user", "route", "key"], name="idempotencykey_used_once"),
+            # The key comes first: operators look for it without knowing whose it is.
+            models.UniqueConstraint(fields=["key", "user", "route"], name="idempotencykey_used_once"),
         ]
         indexes = [models.Index(fields=["expires_at"], name="idempotencykey_by_end")]
 

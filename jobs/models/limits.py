@@ -1,6 +1,6 @@
 """What limits are kept with: who holds a place, how many starts are left, which kinds are paused.
 
-The limits themselves are settings of the queue. Written by `jobs/store/limiting.py` and `jobs/pausing.py` alone.
+The limits themselves are settings of the queue. Written by `jobs/store/limiting.py` and `jobs/queue_steering.py` alone.
 """
 
 from __future__ import annotations

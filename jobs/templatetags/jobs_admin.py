@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
 from django import template
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from jobs import display
+from jobs.display import job_link
 from jobs.events import EventKind
+from jobs.explaining import Reason
 
 __all__ = ["register"]
 
@@ -21,6 +26,18 @@ register.filter("exact", display.exact)
 def wall(at: datetime) -> str:
     """A time in its own zone; Django's `date` filter would turn it into the current one."""
     return f"{at:%a %Y-%m-%d %H:%M %Z}"
+
+
+@register.filter
+def with_links(reason: Reason) -> SafeString:
+    """A reason's sentence; the jobs it is about lead to their pages."""
+    about = set(reason.jobs)
+
+    def linked(found: re.Match[str]) -> str:
+        number = int(found[1])
+        return job_link(number) if number in about else found[0]
+
+    return mark_safe(re.sub(r"#([0-9]{1,18})\b", linked, escape(reason.text)))  # noqa: S308 - escaped, then linked
 
 
 @register.filter

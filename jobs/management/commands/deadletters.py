@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -18,6 +17,7 @@ from jobs import deadletters
 from jobs.acting import Actor
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.letter_preview import describe
+from jobs.management import reading
 from jobs.management.plain import plain
 from jobs.models import DeadLetterRun
 from jobs.queries import groups
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             ("undo", "Take back what a run did and has not started."),
         ):
             one = actions.add_parser(verb, help=text)
-            one.add_argument("run", type=int)
+            one.add_argument("run", type=reading.whole_id)
             if verb != "show":
                 one.add_argument(
                     "--reason", default="", required=verb == "undo", help="Recorded with the action."
@@ -59,10 +59,10 @@ class Command(BaseCommand):
     def _add_set(self, parser: CommandParser, action: str) -> None:
         for name in ("fingerprint", "error-class", "kind", "queue"):
             parser.add_argument(f"--{name}")
-        parser.add_argument("--workflow", type=int)
-        parser.add_argument("--died-after", type=_time, help="Such as 2030-01-31T08:00:00+01:00.")
-        parser.add_argument("--died-before", type=_time)
-        parser.add_argument("--reason", required=True, help="Recorded with the action.")
+        parser.add_argument("--workflow", type=reading.whole_id)
+        parser.add_argument("--died-after", help="Such as 2030-01-31T08:00:00+01:00.")
+        parser.add_argument("--died-before", help="Likewise.")
+        parser.add_argument("--reason", default="", help="Recorded with the action; --yes needs one.")
         parser.add_argument(
             "--yes", action="store_true", help="Do it; without this it is only said what would happen."
         )
@@ -115,8 +115,14 @@ class Command(BaseCommand):
         self._set(options, "discard", {})
 
     def _set(self, options: dict[str, Any], action: str, how: dict[str, Any]) -> None:
-        names = ("fingerprint", "error_class", "kind", "queue", "workflow", "died_after", "died_before")
-        run = deadletters.preview(Actor(), action, {name: options[name] for name in names})
+        if options["yes"] and not options["reason"].strip():
+            raise InvalidSubmission("--reason", "is missing: why is it done?")
+        names = ("fingerprint", "error_class", "kind", "queue", "workflow")
+        chosen = {name: options[name] for name in names}
+        for name in ("died_after", "died_before"):
+            if options[name] is not None:
+                chosen[name] = reading.time(options[name], f"--{name.replace('_', '-')}")
+        run = deadletters.preview(Actor(), action, chosen)
         if not options["json"]:
             for sentence in describe(run).sentences:
                 self.stdout.write(sentence)
@@ -158,7 +164,3 @@ class Command(BaseCommand):
 
 def _with_json(parser: CommandParser) -> None:
     parser.add_argument("--json", action="store_true", help="Answer with JSON, one object a line.")
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -7,35 +7,31 @@ A thin face over `submit`, `control`, `steering` and `queries`, which decide eve
 from __future__ import annotations
 
 import json
-import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.forms.models import model_to_dict
 
-from jobs import conf, control, queries, rearranging, releasing, steering
+from jobs import control, queries, rearranging, releasing, steering
 from jobs.control import ActionResult, Actor
 from jobs.errors import ActionRefused, ConfigurationError, InvalidSubmission, NotFound
-from jobs.management import placing, tables
+from jobs.management import placing, reading, tables
 from jobs.models import Job
 from jobs.states import State
 from jobs.submit import JobSpec
-from jobs.unique import POLICIES, SCOPES, Unique
+from jobs.unique import POLICIES, SCOPES
 from notifications import doorbell
 
 __all__ = ["Command"]
 
 _MAX_LIST = 1000
-_MAX_ID = 2**63 - 1
 
 
 class Command(BaseCommand):
     help = (
-        "Submit, list, show, explain, move, cancel, replay and discard jobs; pause, resume and limit queues; "
-        "pause kinds."
+        "Submit, list, show, explain, move, cancel, replay and discard jobs, change their time and priority; "
+        "pause, resume and limit queues; pause kinds."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -43,22 +39,23 @@ class Command(BaseCommand):
         self._add_submit(actions.add_parser("submit", help="Submit one job and print its id."))
         self._add_list(actions.add_parser("list", help="The newest jobs."))
         show = actions.add_parser("show", help="Everything about one job.")
-        show.add_argument("id", type=_job_id)
+        show.add_argument("id", type=reading.whole_id)
         _with_json(show)
         for action, text, required in (
             ("cancel", "Cancel jobs that wait, ask running ones to stop.", False),
             ("replay", "Give dead letters a fresh attempt.", True),
             ("discard", "Decide that dead letters shall not run.", True),
             ("release-key", "Free the unique keys of jobs before their time.", False),
+            ("run-now", "Make jobs that wait for a time available at once.", False),
         ):
             steer = actions.add_parser(action, help=text)
-            steer.add_argument("ids", type=_job_id, nargs="+", metavar="ID")
+            steer.add_argument("ids", type=reading.whole_id, nargs="+", metavar="ID")
             steer.add_argument("--reason", default="", required=required, help="Recorded with the action.")
             _with_json(steer)
         explain = actions.add_parser("explain", help="Why a job is not running, and when it may start.")
-        explain.add_argument("id", type=_job_id)
+        explain.add_argument("id", type=reading.whole_id)
         _with_json(explain)
-        placing.add_parsers(actions, _job_id)
+        placing.add_parsers(actions)
         for action, text, what in (
             ("pause", "Take nothing more from a queue.", "queue"),
             ("resume", "Take from it again.", "queue"),
@@ -119,18 +116,18 @@ class Command(BaseCommand):
     def _submit(self, options: dict[str, Any]) -> None:
         spec = JobSpec(
             kind=options["kind"],
-            payload=_payload(options["payload"]),
+            payload=reading.payload(options["payload"]),
             queue=options["queue"],
             priority=options["priority"],
             max_attempts=options["max_attempts"],
-            scheduled_at=None if options["at"] is None else _time(options["at"]),
+            scheduled_at=None if options["at"] is None else reading.time(options["at"]),
             timeout=options["timeout"],
             expires_at=None
             if options["expires_at"] is None
-            else _time(options["expires_at"], "--expires-at"),
-            deadline=None if options["deadline"] is None else _deadline(options["deadline"]),
+            else reading.time(options["expires_at"], "--expires-at"),
+            deadline=None if options["deadline"] is None else reading.deadline(options["deadline"]),
             concurrency_key=options["concurrency_key"],
-            unique_key=_unique(options),
+            unique_key=reading.unique(options),
         )
         placed = steering.submit(Actor(), [spec])[0]
         if options["json"]:
@@ -177,6 +174,15 @@ class Command(BaseCommand):
         freed = releasing.release_key(Actor(), options["ids"], reason=options["reason"])
         self._report(freed, "has no unique key any more", options)
 
+    def _run_now(self, options: dict[str, Any]) -> None:
+        made = control.run_now(Actor(), options["ids"], reason=options["reason"])
+        self._report(made, "is available", options)
+
+    def _priority(self, options: dict[str, Any]) -> None:
+        priority = options["priority"]
+        result = control.set_priority(Actor(), options["ids"], priority, reason=options["reason"])
+        self._report(result, f"has priority {priority}", options)
+
     def _pause(self, options: dict[str, Any]) -> None:
         self._tell_queue(steering.pause_queue(Actor(), options["queue"], reason=options["reason"]), options)
 
@@ -199,7 +205,7 @@ class Command(BaseCommand):
         self._report(result, f"moved to {options['queue']}", options)
 
     def _reschedule(self, options: dict[str, Any]) -> None:
-        at = _time(options["at"])
+        at = reading.time(options["at"])
         result = rearranging.reschedule(Actor(), options["ids"], at, reason=options["reason"])
         self._report(result, f"starts at {at.isoformat()} or later", options)
 
@@ -235,64 +241,3 @@ class Command(BaseCommand):
 
 def _with_json(parser: CommandParser) -> None:
     parser.add_argument("--json", action="store_true", help="Answer with JSON.")
-
-
-def _job_id(text: str) -> int:
-    """An id PostgreSQL can look for: beyond a bigint it would refuse the statement."""
-    if (
-        len(text) > len(str(_MAX_ID))
-        or not text.isascii()
-        or not text.isdecimal()
-        or not 0 < int(text) <= _MAX_ID
-    ):
-        raise ArgumentTypeError(f"{text[:40]!r} is no id of a job")
-    return int(text)
-
-
-def _payload(given: str) -> Any:
-    """The payload as JSON. Its size, depth and shape are checked where every payload is."""
-    text = given
-    if given == "-":
-        if sys.stdin is None:  # closed by whoever started us
-            raise InvalidSubmission("payload", "there is no standard input to read it from")
-        # Four times the limit leaves room for white space and escapes; more is not worth reading.
-        most = 4 * conf.get().MAX_PAYLOAD_BYTES
-        data = sys.stdin.buffer.read(most + 1)
-        if len(data) > most:
-            raise InvalidSubmission("payload", f"has more than {most:,} bytes")
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidSubmission("payload", f"is not UTF-8 (byte {error.start})") from None
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        reason = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        raise InvalidSubmission("payload", reason) from None
-    except RecursionError:
-        raise InvalidSubmission("payload", "is nested too deep") from None
-    except ValueError as error:
-        raise InvalidSubmission("payload", f"is not usable JSON: {error}") from None
-
-
-def _unique(options: dict[str, Any]) -> Unique | None:
-    given = {name: options[f"unique_{name}"] for name in ("key", "scope", "seconds", "policy")}
-    if all(value is None for value in given.values()):
-        return None
-    if given["key"] is None:
-        raise InvalidSubmission("--unique-key", "is missing")
-    return Unique.read(given)
-
-
-def _time(text: str, option: str = "--at") -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidSubmission(option, f"{text!r} is no date with time and zone in ISO 8601") from None
-
-
-def _deadline(text: str) -> datetime | float:
-    try:
-        return float(text)
-    except ValueError:
-        return _time(text, "--deadline")

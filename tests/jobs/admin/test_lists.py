@@ -20,7 +20,10 @@ from jobs.admin import keyset
 from jobs.models import DeadLetter, Job
 from tests.jobs.admin.world import KIND, World, dead_job
 
-LISTS = ("job", "deadletter", "workflow", "schedule", "queue", "workerprocess", "operatoraction")
+LISTS = (
+    "job", "deadletter", "deadlettergroup", "deadletterrun", "workflow", "schedule", "queue", "pausedkind",
+    "workerprocess", "operatoraction", "uniquekey", "idempotencykey",
+)  # fmt: skip
 BAD = (
     "\x00",
     "x" * 5000,
@@ -141,12 +144,15 @@ def test_no_list_counts_jobs_or_skips_rows(world: World, as_operator: Client) ->
         assert not [text for text in sql if '"jobs_job"."payload"' in text]
 
 
-@pytest.mark.parametrize(("name", "most"), [("job", 18), ("deadletter", 9), ("workflow", 9), ("queue", 9)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("job", 18), ("deadletter", 9), ("workflow", 9), ("queue", 9), ("uniquekey", 9)]
+)
 def test_the_number_of_queries_does_not_grow_with_the_rows(
     name: str, most: int, world: World, as_operator: Client, django_assert_max_num_queries: Callable[..., Any]
 ) -> None:
     for number in range(12):
         dead_job()
+        jobs.submit(KIND, unique_key=f"key {number}")
         jobs.submit_workflow("more", [jobs.JobSpec(kind=KIND, key="a", queue=f"queue-{number}")])
     with django_assert_max_num_queries(most):
         as_operator.get(f"/admin/jobs/{name}/")

@@ -12,7 +12,9 @@ from django.utils import timezone
 import jobs
 from jobs import display
 from jobs.admin import graph
+from jobs.explaining import Reason
 from jobs.models import Effect, Job, LogLine, LogLoss, Progress, Queue, Schedule, Slot, WorkerProcess
+from jobs.templatetags.jobs_admin import with_links
 from tests.jobs.admin.world import KIND, World, schedule_fields, snapshot
 
 BAD = ("0", "-1", "x", "9" * 60, "1e3", "%00", "%EF%BC%91", "..", "a b", "1;", "<b>")
@@ -78,6 +80,14 @@ def test_neighbours_are_linked(world: World, as_operator: Client) -> None:
     assert [job["task"] for job in context["parents"]["jobs"]] == ["a"]
     assert [job["task"] for job in context["children"]["jobs"]] == ["c"]
     assert next(reason.code for reason in context["waits"].reasons) == "parents"
+
+
+def test_the_jobs_a_reason_is_about_are_linked_and_the_rest_is_escaped() -> None:
+    shown = with_links(Reason(code="key_limit", text="its key, <b>#7 #12x</b>: #12, #123.", jobs=[12]))
+    assert shown == (
+        "its key, &lt;b&gt;#7 #12x&lt;/b&gt;: "
+        '<a class="jb-link" href="/admin/jobs/job/12/change/">#12</a>, #123.'
+    )
 
 
 def test_why_a_job_is_not_taken_is_said(world: World, as_operator: Client) -> None:

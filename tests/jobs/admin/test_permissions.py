@@ -49,6 +49,8 @@ def key_of(world: World, model: str) -> Any:
         "pausedkind": PAUSED,
         "deadlettergroup": world.group,
         "deadletterrun": world.run,
+        "uniquekey": world.unique,
+        "idempotencykey": world.idempotency,
     }.get(model, 1)
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.test import Client
 
+import jobs
+from jobs.admin.deadletter_forms import SetForm
 from jobs.models import Job
+from tests.jobs.admin.test_acts import act
 from tests.jobs.admin.test_unique import facts, send
+from tests.jobs.admin.world import KIND
 
 pytestmark = pytest.mark.django_db
 
@@ -42,3 +47,28 @@ def test_a_refusal_stands_on_its_field(
     answer = send(as_operator, **fields)
     assert word in str(answer.context["form"].errors[field])
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("skipped", ["2199-03-31T02:30", "2199-10-27 02:30:00"])
+def test_times_in_utc_do_not_care_what_the_clocks_of_the_site_do(
+    as_operator: Client, settings: Any, skipped: str
+) -> None:
+    """In Berlin the one does not exist and the other comes twice; Django's own field refuses both."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    meant = datetime.fromisoformat(skipped).replace(tzinfo=UTC)
+    job = jobs.submit(KIND).id
+    assert act(as_operator, "job", "reschedule", job, scheduled_at=skipped).status_code == 302
+    assert Job.objects.get().scheduled_at == meant
+    form = SetForm({"action": "replay", "died_after": skipped, "died_before": ""})
+    assert form.is_valid()
+    assert (form.filters["died_after"], form.filters["died_before"]) == (meant, None)
+
+
+@pytest.mark.parametrize("typed", ["soon", "2199-01-01T00:00:00+01:00", "", "2199-13-01T00:00"])
+def test_a_time_that_is_none_or_has_an_offset_is_refused_on_its_field(
+    as_operator: Client, typed: str
+) -> None:
+    job = jobs.submit(KIND).id
+    answer = act(as_operator, "job", "reschedule", job, scheduled_at=typed)
+    assert "scheduled_at" in answer.context["form"].errors
+    assert Job.objects.get().state == "available"

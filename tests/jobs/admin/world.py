@@ -17,18 +17,20 @@ from jobs.models import (
     Attempt,
     DeadLetter,
     DeadLetterGroup,
+    IdempotencyKey,
     Job,
     LogLine,
     OperatorAction,
     PausedKind,
     Ready,
     Schedule,
+    UniqueKey,
     WorkerProcess,
 )
 from jobs.registry import registry
 from jobs.steering import create_schedule
 
-__all__ = ["KIND", "World", "dead_job", "make", "snapshot"]
+__all__ = ["KIND", "World", "dead_job", "keyed", "make", "snapshot"]
 
 KIND = "admintest.work"
 PAUSED = "nobody.works"
@@ -54,6 +56,8 @@ class World:
     action: int
     group: str
     run: int
+    unique: int
+    idempotency: int
 
 
 def dead_job(*, at: datetime | None = None, error: str = "ValueError", message: str = "no number") -> int:
@@ -89,6 +93,14 @@ def run_over(operator: User, *letters: int) -> int:
     return deadletters.confirm(actor, run.pk, digest=run.digest, reason="mended", per_minute=1).pk
 
 
+def keyed(user: User, key: str = "8e03978e", **more: Any) -> IdempotencyKey:
+    """What a keyed request of this user left."""
+    now = timezone.now()
+    kept = {"route": "POST /api/v1/jobs", "status": 201, "answer": '{"id": 12, "result": "secret"}'}
+    kept |= {"location": "http://testserver/api/v1/jobs/12", "expires_at": now + timedelta(hours=1)}
+    return IdempotencyKey.objects.create(user=user, key=key, fingerprint="0" * 64, **{**kept, **more})
+
+
 def make(operator: User) -> World:
     """One of everything."""
     PausedKind.objects.create(pk=PAUSED, paused_by="somebody")
@@ -121,6 +133,8 @@ def make(operator: User) -> World:
         action=OperatorAction.objects.filter(target_type="schedule").latest("pk").pk,
         group=group,
         run=run,
+        unique=UniqueKey.objects.get(job_id=available).pk,
+        idempotency=keyed(operator).pk,
     )
 
 

@@ -97,12 +97,16 @@ def test_the_examples_of_requests_work(operator: Any, path: str, body: Any) -> N
         ("/workflows", examples.WORKFLOW),
         ("/schedules", examples.SCHEDULE),
         ("/queues", examples.QUEUE),
+        ("/kinds", examples.KIND),
+        ("/jobs/{}/explain", examples.EXPLANATION),
+        ("/dead-letter-runs", examples.RUN),
     ],
 )
 def test_the_examples_of_answers_have_the_keys_of_real_ones(operator: Any, path: str, shown: Any) -> None:
     job = operator.ask("POST", "/jobs", examples.JOB_REQUEST).json()["id"]
     operator.ask("POST", "/workflows", examples.WORKFLOW_REQUEST)
     operator.ask("POST", "/schedules", examples.SCHEDULE_REQUEST)
+    operator.ask("POST", "/dead-letter-runs/replay", {})
     real = operator.ask("GET", path.format(job)).json()
     assert set(real["results"][0] if "results" in real else real) == set(shown)
 

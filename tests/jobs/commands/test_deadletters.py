@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from jobs.models import DeadLetter
+from jobs.models import DeadLetter, DeadLetterRun
 from tests.jobs.test_deadletters import dead
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +31,7 @@ def test_a_replay_is_only_said_until_it_is_confirmed_and_can_be_taken_back() -> 
     assert (group["letters"], group["kinds"], group["note"]) == (2, ["test.echo"], "")
     assert group["first_seen"] <= group["last_seen"]
     assert "ValueError" in call("groups")
-    said = call("replay", "--fingerprint", "f" * 32, "--reason", "mended")
+    said = call("replay", "--fingerprint", "f" * 32)
     assert "2 jobs will get fresh attempts" in said
     assert "say --yes" in said
     assert DeadLetter.objects.count() == 2
@@ -56,7 +56,9 @@ def test_a_paced_replay_is_steered() -> None:
         (["replay", "--reason", "", "--yes"], 2),
         (["replay", "--reason", "r", "--per-minute", "0", "--yes"], 2),
         (["replay", "--reason", "r", "--attempts", "0", "--yes"], 2),
+        (["replay", "--yes"], 2),
         (["replay", "--reason", "r", "--died-after", "2030-01-31T08:00:00"], 2),
+        (["replay", "--reason", "r", "--died-before", "yesterday"], 2),
         (["discard", "--reason", "r", "--kind", "zzz", "--yes"], 1),
         (["groups", "--limit", "0"], 2),
         (["pause", "4711"], 1),
@@ -69,3 +71,16 @@ def test_what_cannot_be_done_ends_with_a_code(words: list[str], code: int) -> No
         call(*words)
     assert caught.value.returncode == code
     assert DeadLetter.objects.count() == 1
+
+
+@pytest.mark.parametrize("words", [["show", "9" * 30], ["stop", "-1"], ["replay", "--workflow", "x"]])
+def test_what_is_no_id_is_refused_before_the_database_sees_it(words: list[str]) -> None:
+    with pytest.raises(CommandError, match="is no id"):
+        call(*words)
+
+
+def test_without_a_reason_nothing_is_frozen() -> None:
+    dead(1)
+    with pytest.raises(CommandError, match="--reason"):
+        call("discard", "--yes")
+    assert not DeadLetterRun.objects.exists()

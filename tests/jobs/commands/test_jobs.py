@@ -178,7 +178,7 @@ def test_what_a_handler_wrote_does_nothing_to_the_terminal(dead_job: int) -> Non
 )
 @pytest.mark.parametrize("action", ["show", "cancel"])
 def test_what_is_no_id_is_refused_before_the_database_sees_it(action: str, word: str) -> None:
-    with pytest.raises(CommandError, match=r"is no id of a job"):
+    with pytest.raises(CommandError, match="is no id"):
         jobs(action, "--", word)
 
 
@@ -207,6 +207,21 @@ def test_of_several_the_possible_ones_are_done_and_the_others_named() -> None:
     with pytest.raises(CommandError, match="there is no job 4711"):
         jobs("cancel", str(job), "4711")
     assert Job.objects.get().state == "cancelled"
+
+
+def test_a_waiting_job_is_run_now_and_gets_another_priority() -> None:
+    job = one(scheduled_at=datetime(2199, 1, 1, tzinfo=UTC))
+    assert jobs("priority", str(job), "--priority", "-7") == f"job {job} has priority -7\n"
+    assert jobs("run-now", str(job), "--reason", "needed") == f"job {job} is available\n"
+    found = Job.objects.get()
+    assert (found.state, found.priority) == ("available", -7)
+    assert list(OperatorAction.objects.order_by("pk").values_list("actor_name", "reason")) == [
+        ("command line", ""),
+        ("command line", "needed"),
+    ]
+    assert "is available" in refused(1, "run-now", str(job))
+    assert "priority" in refused(2, "priority", str(job), "--priority", "101")
+    assert Job.objects.get().priority == -7
 
 
 def test_a_running_job_is_asked_to_stop(transactional_db: None) -> None:
