@@ -7,6 +7,7 @@ refuses what is stale, paused or over a limit. Bounded, whatever the backlog.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ PEEK = 200
 LANE_AT_LEAST = 10
 KEYS_AT_MOST = 1_000
 CONTENDED_AT_MOST = 1_000
+TOKEN_AT_LEAST = 0.01
+"""Seconds. A rate whose jobs come closer is used up in small bursts."""
 
 Key = tuple[int, int]  # rank, id
 Front = list[Key]
@@ -39,6 +42,8 @@ class Lines:
         self._after: dict[
             str, str
         ] = {}  # of the queues with limits: the key after which the next look begins
+        self._rated: list[str] = []
+        self._token_at = float("inf")
         self._lanes = 1
         self._contended = 0
         self.complete = False
@@ -51,8 +56,9 @@ class Lines:
     def look_at_queues(self, cursor: Cursor) -> None:
         """Weights, and which queues have limits."""
         found = rows(cursor, "lines", {"names": self._names})
-        self._share.weigh({name: weight for name, weight, _ in found})
-        self._after = {name: self._after.get(name, "") for name, _, limited in found if limited}
+        self._share.weigh({name: weight for name, weight, _, _ in found})
+        self._after = {name: self._after.get(name, "") for name, _, limited, _ in found if limited}
+        self._rated = [name for name, _, _, rated in found if rated]
 
     def refill(self, cursor: Cursor) -> None:
         """Read the heads anew. The heaps hold nothing but what they say: entries of paused queues go with it."""
@@ -88,23 +94,30 @@ class Lines:
         # Of each of many lanes only a few: twice what is wanted in all, since not every lane has as many of the best.
         share = min(most, max(LANE_AT_LEAST, 2 * most // self._lanes))
         lanes = rows(cursor, "ready_heads", {"names": self._names, "kinds": self._kinds, "limit": share})
+        cut: set[tuple[str, str]] = set()
         if self._after:
-            lanes = lanes + self._limited_heads(cursor, share, keys)
+            limited, cut = self._limited_heads(cursor, share, keys)
+            lanes = lanes + limited
+        self._token_at = self._next_token(cursor, keys) if self._rated else float("inf")
         self._lanes = max(1, len(lanes))
         fronts: dict[str, Front] = {}
         bounds: dict[str, Key] = {}
-        for queue, _, ids, ranks in lanes:
+        self.complete = True
+        for queue, name, ids, ranks in lanes:
             lane = list(zip(ranks, ids, strict=True))
-            if len(lane) >= share:
+            if len(lane) >= share or (queue, name) in cut:
                 bounds[queue] = min(lane[-1], bounds.get(queue, lane[-1]))
+                self.complete = self.complete and len(lane) < share
             if queue in fronts:
                 fronts[queue] += lane
             else:
                 fronts[queue] = lane
-        self.complete = not bounds
         return {queue: _within(front, bounds.get(queue)) for queue, front in fronts.items()}
 
-    def _limited_heads(self, cursor: Cursor, share: int, keys: int) -> list[tuple[Any, ...]]:
+    def _limited_heads(
+        self, cursor: Cursor, share: int, keys: int
+    ) -> tuple[list[tuple[Any, ...]], set[tuple[str, str]]]:
+        """The lanes, and those of them that are longer than their queue has room for."""
         params = {
             "names": list(self._after),
             "afters": list(self._after.values()),
@@ -114,11 +127,26 @@ class Lines:
         }
         found = rows(cursor, "limited_heads", params)
         # Where as many keys wait as one look takes, the next begins after the last of them.
-        last = {queue: lane[1:] for queue, lane, _, _, more in found if more}
+        last = {queue: lane[1:] for queue, lane, _, _, more, _ in found if more}
         self._after = {queue: last.get(queue, "") for queue in self._after}
-        return [row[:4] for row in found if row[2] is not None]
+        lanes = [row for row in found if row[2] is not None]
+        return [row[:4] for row in lanes], {(row[0], row[1]) for row in lanes if row[5]}
+
+    def _next_token(self, cursor: Cursor, keys: int) -> float:
+        """When a rate that is used up lets the next job start, on `time.monotonic()`."""
+        wait = rows(cursor, "next_token", {"names": self._rated, "keys": keys})[0][0]
+        return float("inf") if wait is None else time.monotonic() + max(TOKEN_AT_LEAST, wait)
+
+    def seconds_until_token(self) -> float:
+        """How long until it is worth a look because of a rate; infinite where none is used up."""
+        return max(0.0, self._token_at - time.monotonic())
 
     # -- claiming ------------------------------------------------------------------------------------------------------
+
+    @property
+    def shared(self) -> bool:
+        """Are there several queues with jobs in them? Then the candidates are in no order of rank."""
+        return len(self._heaps) > 1
 
     def candidates(self, room: int) -> list[int]:
         """The best ready jobs, in the order to take them, for a claim of `room`.
@@ -147,9 +175,9 @@ class Lines:
     ) -> int:
         """Forget what a claim took, and what it found gone; returns how many were gone.
 
-        A claim goes by rank, so whatever stands before the last one it took is in other hands. After a claim that was
-        not filled, everything is. What limits refused is forgotten until the next look; what stands behind the limits
-        that another worker was using (`busy`) is kept.
+        A claim goes by their order, so whatever stands before the last one it took is in other hands. After a claim
+        that was not filled, everything is. What limits refused is forgotten until the next look; what stands behind the
+        limits that another worker was using (`busy`) is kept.
         """
         mine = set(taken)
         limited = self.limited(candidates)
@@ -157,7 +185,7 @@ class Lines:
             Counter(self._queue_of[job] for job in taken),
             [name for name, heap in self._heaps.items() if len(heap)],
         )
-        plain = self._by_rank([job for job in candidates if job not in limited] if limited else candidates)
+        plain = [job for job in candidates if job not in limited] if limited else candidates
         left = room - sum(1 for job in limited if job in mine)
         got = len(mine) - (room - left)
         last = len(plain)
@@ -169,12 +197,6 @@ class Lines:
         expected = missed + missed // 4 if taken else 2 * missed
         self._contended = min(CONTENDED_AT_MOST, expected) if missed else self._contended // 2
         return missed
-
-    def _by_rank(self, candidates: Sequence[int]) -> Sequence[int]:
-        """As a claim takes them. One queue's are in this order already."""
-        if len(self._heaps) < 2:
-            return candidates
-        return sorted(candidates, key=lambda job: self._heaps[self._queue_of[job]].key_of(job))
 
     def _forget(self, jobs: Sequence[int]) -> None:
         queues = list(map(self._queue_of.pop, jobs))

@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 _YEAR = 31_536_000.0
+_SHORTEST = 0.001
+"""Shorter, and what has come in since the last start would be beyond a number of the database: claims would fail."""
 _MOST = 1_000_000
 _LIMITS = tuple(field.name for field in fields(Limits))
 SETTINGS = ("description", "ageing_seconds", "weight", *_LIMITS)
@@ -173,7 +175,8 @@ def _check(setting: str, value: Any) -> None:
         case "weight":
             check_integer(value, field=setting, low=1, high=100)
         case "rate_seconds" | "key_rate_seconds":
-            check_seconds(value, field=setting, high=_YEAR)
+            if check_seconds(value, field=setting, high=_YEAR) < _SHORTEST:
+                raise InvalidSubmission(setting, f"must be at least {_SHORTEST:g} seconds")
         case _ if setting in asdict(Limits()):
             if value is not None:
                 check_integer(value, field=setting, low=1, high=_MOST)

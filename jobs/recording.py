@@ -74,9 +74,9 @@ class Recorder:
         self.note_ends([(job, GiveBack(reason)) for job in jobs])
 
     def record_and_claim(
-        self, candidates: Sequence[int], room: int, limited: Mapping[int, str]
+        self, candidates: Sequence[int], room: int, limited: Mapping[int, str], *, in_order: bool = False
     ) -> tuple[Claimed, list[Transition], Recorded]:
-        """Write what ended and take up to `room` of the candidates, both or neither. `limited`: see `claim`.
+        """Write what ended and take up to `room` of the candidates, both or neither. For the rest see `claim`.
 
         Returns the claim, the ends that were written, and what the database made of them. Raises
         psycopg.OperationalError when the database is away; then `settle` comes before the next call.
@@ -91,7 +91,12 @@ class Recorder:
             if not candidates:
                 return recorded, NOTHING
             return recorded, claim(
-                cursor, worker_id=self.worker_id, candidates=candidates, limit=room, limited=limited
+                cursor,
+                worker_id=self.worker_id,
+                candidates=candidates,
+                limit=room,
+                limited=limited,
+                in_order=in_order,
             )
 
         try:

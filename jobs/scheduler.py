@@ -129,8 +129,10 @@ class Scheduler:
             self._rang = True
             return LOOK_AGAIN
         wait = self._polled + self._settings.POLL_SECONDS - now
-        due = self._window.seconds_until_due()
-        return max(0.0, wait if due is None else min(wait, due))
+        if not self.draining:  # what is due then is others' concern, and would keep this loop turning
+            due = self._window.seconds_until_due()
+            wait = min(wait, self._window.seconds_until_token(), wait if due is None else due)
+        return max(0.0, wait)
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
         """Jobs that will not run to an end here go back at no cost; recorded by the next tick."""
@@ -190,7 +192,7 @@ class Scheduler:
             if now >= self._polled + self._settings.POLL_SECONDS:
                 self._window.poll(cursor)
                 self._polled = now
-            elif self._rang:
+            elif self._rang or not self._window.seconds_until_token():
                 self._window.peek(cursor)
                 self._look_ahead = True
             elif len(self._window) < self._room() and self._window.more_in_database:
@@ -205,7 +207,9 @@ class Scheduler:
         room = min(self._settings.CLAIM_BATCH, self._room() + self._recorder.unrecorded)
         candidates = [] if self.draining else self._window.candidates(room)
         limited = self._window.limited(candidates)
-        claimed, ended, recorded = self._recorder.record_and_claim(candidates, room, limited)
+        claimed, ended, recorded = self._recorder.record_and_claim(
+            candidates, room, limited, in_order=self._window.shared
+        )
         self._heed_ends(ended, recorded)
         if candidates:
             self.stats["missed"] += self._window.claimed(

@@ -81,6 +81,11 @@ class Window:
         """The best ready jobs, in the order to take them, for a claim of `room`."""
         return self._lines.candidates(room)
 
+    @property
+    def shared(self) -> bool:
+        """Several queues have work: a claim goes by the order of the candidates, which is their shares."""
+        return self._lines.shared
+
     def limited(self, candidates: Sequence[int]) -> dict[int, str]:
         """Those that wait in queues with limits, with the queue."""
         return self._lines.limited(candidates)
@@ -130,3 +135,7 @@ class Window:
         """How long until the next timer; None without one."""
         next_us = None if self._wheel is None else self._wheel.next_due_us()
         return None if next_us is None else max(0.0, (next_us - self.clock.now_us()) / 1_000_000)
+
+    def seconds_until_token(self) -> float:
+        """How long until a rate that is used up lets a job start again; infinite without one."""
+        return self._lines.seconds_until_token()

@@ -1,4 +1,5 @@
--- Take up to `limit` of the candidates, best rank first; the rows come back in any order. The database decides: what
+-- Take up to `limit` of the candidates, best rank first, or in the order of `places` (of a worker that shares itself among
+-- queues: `sorted` are the ids, `places` says which comes when); the rows come back in any order. The database decides: what
 -- another worker holds is skipped (SKIP LOCKED, in a materialised CTE so that it runs once), what a pause covers is left,
 -- and so are queues with limits (claim_limited.sql takes from those). Rows are reached by primary key; a hash join over
 -- the whole job table was five times slower, so the worker's connection switches it off. No joins but `= ANY(ARRAY(...))`:
@@ -15,7 +16,7 @@ WITH picked AS MATERIALIZED (
           SELECT q.name FROM jobs_queue q
           WHERE q.paused_at IS NOT NULL OR num_nonnulls(q.max_running, q.rate, q.key_max_running, q.key_rate) > 0)))
       AND NOT (r.kind = ANY(ARRAY(SELECT k.kind FROM jobs_pausedkind k)))
-    ORDER BY r.rank, r.job_id
+    ORDER BY (%(places)s::int[])[width_bucket(r.job_id, %(sorted)s::bigint[])], r.rank, r.job_id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), gone AS (

@@ -1,5 +1,6 @@
 -- Like claim.sql, for queues whose limits this transaction holds (lock_limits.sql): of each queue and of each key no more
--- than the places that are free and the starts that their rates allow, best rank first. A place is a row of jobs_permit,
+-- than the places that are free and the starts that their rates allow, best rank first; of several queues in the order of
+-- `places`, which is the worker's shares among them (see claim.sql). A place is a row of jobs_permit,
 -- written here and deleted with the end of the attempt. The key is the job's own; where the ready row stands in another
 -- lane (it came in while the limits were changed) it is put into the right one. No joins with tables, as in claim.sql.
 WITH clock AS MATERIALIZED (
@@ -46,7 +47,7 @@ WITH clock AS MATERIALIZED (
 ), picked AS MATERIALIZED (
     SELECT i.job_id, i.queue, i.key FROM in_line i JOIN line l ON l.name = i.queue
     WHERE i.place_in_line <= coalesce(l.room, i.place_in_line)
-    ORDER BY i.rank, i.job_id
+    ORDER BY (%(places)s::int[])[width_bucket(i.job_id, %(sorted)s::bigint[])], i.rank, i.job_id
     LIMIT %(limit)s
 ), gone AS (
     DELETE FROM jobs_ready r WHERE r.job_id = ANY(ARRAY(SELECT p.job_id FROM picked p))

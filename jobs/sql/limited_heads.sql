@@ -1,5 +1,7 @@
 -- The heads of queues with limits: of each only as many as it has room for, and of each key likewise, so that what is
 -- used up costs a count and stands in nobody's way. An offer, no promise: claim_limited.sql decides under the lock.
+-- `cut`: the lane has more, which the queue's room alone keeps back; should there be more room in a moment, what other
+-- lanes offer must not go before it.
 -- Keys are found by jumping from one to the next, at most `keys` of them a look, beginning after the one in `afters`:
 -- where more keys wait, looks take turns through them.
 WITH clock AS MATERIALIZED (
@@ -16,7 +18,7 @@ WITH clock AS MATERIALIZED (
         WHERE q.paused_at IS NULL
     ) s WHERE s.room > 0
 )
-SELECT o.name, lane.kind, best.ids, best.ranks, false
+SELECT o.name, lane.kind, best.ids, best.ranks, false, cardinality(best.ids) >= o.room AS cut
 FROM open o
 CROSS JOIN LATERAL (
     WITH RECURSIVE waiting AS (
@@ -38,7 +40,8 @@ CROSS JOIN LATERAL (
 ) best
 WHERE best.ids IS NOT NULL
 UNION ALL
-SELECT o.name, '=' || lane.key, best.ids, best.ranks, lane.last
+SELECT o.name, '=' || lane.key, best.ids, best.ranks, lane.last,
+       cardinality(best.ids) >= o.room AND coalesce(mine.room > o.room, true)
 FROM open o
 CROSS JOIN LATERAL (
     WITH RECURSIVE waiting AS (
@@ -51,15 +54,17 @@ CROSS JOIN LATERAL (
 ) lane
 LEFT JOIN jobs_bucket b ON b.queue = o.name AND b.key = lane.key
 CROSS JOIN LATERAL (
+    SELECT least(
+        o.key_max_running - (SELECT count(*) FROM jobs_permit p WHERE p.queue = o.name AND p.key = lane.key),
+        floor(jobs_tokens(b.tokens, b.refilled_at, o.key_rate, o.key_rate_seconds, o.key_rate_burst,
+                          (SELECT now FROM clock)))::bigint) AS room
+) mine
+CROSS JOIN LATERAL (
     SELECT array_agg(h.job_id) AS ids, array_agg(h.rank) AS ranks FROM (
         SELECT r.job_id, r.rank FROM jobs_ready r
         WHERE r.queue = o.name AND r.key = lane.key AND r.kind = ANY(%(kinds)s::text[])
           AND NOT (r.kind = ANY(ARRAY(SELECT p.kind FROM jobs_pausedkind p)))
         ORDER BY r.rank, r.job_id
-        LIMIT greatest(0, least(
-            o.room,
-            o.key_max_running - (SELECT count(*) FROM jobs_permit p WHERE p.queue = o.name AND p.key = lane.key),
-            floor(jobs_tokens(b.tokens, b.refilled_at, o.key_rate, o.key_rate_seconds, o.key_rate_burst,
-                              (SELECT now FROM clock)))::bigint))) h
+        LIMIT greatest(0, least(o.room, mine.room))) h
 ) best
 WHERE best.ids IS NOT NULL OR lane.last

@@ -8,7 +8,7 @@ from typing import Any
 
 from jobs.events import EventKind, encode_jobs
 from jobs.states import State
-from jobs.store.limiting import claim_limited
+from jobs.store.limiting import claim_limited, in_places
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import Claimed, ClaimedJob
 from notifications.arrays import numbers
@@ -26,17 +26,17 @@ def claim(
     candidates: Sequence[int],
     limit: int,
     limited: Mapping[int, str] | None = None,
+    in_order: bool = False,
 ) -> Claimed:
-    """Take up to `limit` of the candidates for this worker, best rank first.
+    """Take up to `limit` of the candidates for this worker, best rank first; `in_order`: in the order given.
 
     limited: those among them that wait in queues with limits, with the queue. They come first, as many as stand within
     the limit; what they leave over goes to the others.
     """
     if limited:
-        found, busy = _claim_both(cursor, worker_id, candidates, limit, limited)
+        found, busy = _claim_both(cursor, worker_id, candidates, limit, limited, in_order=in_order)
     else:
-        found = rows(cursor, "claim", {"ids": numbers(candidates), "worker": worker_id, "limit": limit})
-        busy = []
+        found, busy = _claim(cursor, worker_id, candidates, limit, in_order=in_order), []
     if not found:
         return Claimed(claim_id=None, jobs=[], busy=busy)
     # The rows come in the order of the primary key.
@@ -50,8 +50,24 @@ def claim(
     return Claimed(claim_id=found[0][9], jobs=jobs, busy=busy)
 
 
+def _claim(
+    cursor: Cursor, worker_id: int, candidates: Sequence[int], limit: int, *, in_order: bool
+) -> list[tuple[Any, ...]]:
+    params = {"ids": numbers(candidates), "worker": worker_id, "limit": limit}
+    # Where all may be taken, the order says nothing.
+    return rows(
+        cursor, "claim", params | in_places(candidates if in_order and len(candidates) > limit else ())
+    )
+
+
 def _claim_both(
-    cursor: Cursor, worker_id: int, candidates: Sequence[int], limit: int, limited: Mapping[int, str]
+    cursor: Cursor,
+    worker_id: int,
+    candidates: Sequence[int],
+    limit: int,
+    limited: Mapping[int, str],
+    *,
+    in_order: bool,
 ) -> tuple[list[tuple[Any, ...]], list[str]]:
     asked = [job for job in candidates[:limit] if job in limited]
     first, busy = claim_limited(
@@ -60,10 +76,11 @@ def _claim_both(
         candidates=[job for job in candidates if job in limited],
         queues=sorted({limited[job] for job in candidates if job in limited}),
         limit=len(asked),
+        in_order=in_order,
     )
     plain = [job for job in candidates if job not in limited]
-    rest = {"ids": numbers(plain), "worker": worker_id, "limit": limit - len(first)}
-    second = rows(cursor, "claim", rest) if plain and rest["limit"] else []
+    left = limit - len(first)
+    second = _claim(cursor, worker_id, plain, left, in_order=in_order) if plain and left else []
     return [*first, *second], busy
 
 

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.store.statements import Cursor, execute, rows
+from notifications.arrays import numbers
 
-__all__ = ["Limits", "change_limits", "claim_limited", "release", "tidy"]
+__all__ = ["Limits", "change_limits", "claim_limited", "in_places", "release", "tidy"]
+
+
+_BY_RANK = {"sorted": "{}", "places": "{}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +43,27 @@ class Limits:
         return self.key_max_running is not None or self.key_rate is not None
 
 
+def in_places(candidates: Sequence[int]) -> dict[str, str]:
+    """Parameters of a claim that goes by the order given; for no candidates: by rank.
+
+    Which place an id has is found by a binary search, since a claim of many looks for many.
+    """
+    if not candidates:
+        return _BY_RANK
+    places = sorted(range(1, len(candidates) + 1), key=lambda place: candidates[place - 1])
+    return {"sorted": numbers(sorted(candidates)), "places": numbers(places)}
+
+
 def claim_limited(
-    cursor: Cursor, *, worker_id: int, candidates: Sequence[int], queues: Sequence[str], limit: int
+    cursor: Cursor,
+    *,
+    worker_id: int,
+    candidates: Sequence[int],
+    queues: Sequence[str],
+    limit: int,
+    in_order: bool = False,
 ) -> tuple[list[tuple[Any, ...]], list[str]]:
-    """Take what the limits of these queues allow of the candidates.
+    """Take what the limits of these queues allow of the candidates, best rank first or `in_order`.
 
     Returns rows like `claim.sql`'s, and the queues that another worker was just claiming from.
     """
@@ -50,8 +71,8 @@ def claim_limited(
     busy = [queue for queue in queues if queue not in held]
     if not held:
         return [], busy
-    params = {"ids": list(candidates), "queues": held, "worker": worker_id, "limit": limit}
-    return rows(cursor, "claim_limited", params), busy
+    params: dict[str, Any] = {"ids": list(candidates), "queues": held, "worker": worker_id, "limit": limit}
+    return rows(cursor, "claim_limited", params | in_places(candidates if in_order else ())), busy
 
 
 def release(cursor: Cursor, jobs: Sequence[int]) -> int:
@@ -73,8 +94,9 @@ def change_limits(cursor: Cursor, queue: str, *, before: Limits, after: Limits) 
     """
     if not before.any and not after.any:
         return
-    tokens = float(after.rate_burst or after.rate or 0)
-    execute(cursor, "hold_limits", {"queue": queue, "tokens": tokens})
+    held = {"queue": queue, "burst": float(after.rate_burst or after.rate or 0)}
+    old = {"rate": before.rate, "seconds": before.rate_seconds, "most": before.rate_burst}
+    execute(cursor, "hold_limits", held | old)
     if before.keyed != after.keyed:
         execute(cursor, "lane_queue_anew", {"queue": queue, "keyed": after.keyed})
     if not after.any:

@@ -15,6 +15,7 @@ import pytest
 from django.db import connection
 
 from jobs.database import open_connection
+from jobs.store.limiting import in_places
 from jobs.store.statements import statement
 from tests.jobs.ground import make_worker
 
@@ -36,7 +37,8 @@ TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "work
          "sources": "text[]", "until": "float8", "states": "text[]", "refunds": "bool[]", "queues": "text[]",
          "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
          "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
-         "user": "bigint"}  # fmt: skip
+         "user": "bigint", "places": "int[]", "sorted": "bigint[]"}  # fmt: skip
+BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
 
 
 @pytest.fixture
@@ -107,7 +109,7 @@ def hashes(nodes: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.parametrize("batch", [1, 200, 1000])
 def test_a_claim_reaches_its_rows_by_primary_key(worker: psycopg.Connection[Any], batch: int) -> None:
     wanted = ids_of(worker, "available", batch)
-    nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": batch})
+    nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": batch, **BY_RANK})
     assert walks(nodes) == hashes(nodes) == []
     assert read(nodes, "jobs_job") <= batch
     assert read(nodes, "jobs_ready") <= 2 * batch
@@ -175,11 +177,23 @@ def own_jobs(worker: psycopg.Connection[Any], batch: int) -> dict[str, Any]:
 def test_a_claim_touches_few_pages_and_sorts_its_candidates_alone(worker: psycopg.Connection[Any]) -> None:
     """200 for a claim of one; in a batch it is the rows' own pages, their index entries and what is written."""
     wanted = ids_of(worker, "available", 200)
-    single = plan(worker, "claim", {"ids": wanted[:1], "worker": 1, "limit": 1})
+    single = plan(worker, "claim", {"ids": wanted[:1], "worker": 1, "limit": 1, **BY_RANK})
     assert buffers(single) <= 200
-    batch = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 200})
+    batch = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 200, **BY_RANK})
     assert buffers(batch) <= 200 + 10 * 200
     assert max(sorts(batch)) <= 200
+
+
+def test_a_claim_in_the_order_of_its_candidates_reads_no_more_than_one_by_rank(
+    worker: psycopg.Connection[Any],
+) -> None:
+    """As of a worker that shares itself among queues, while others take from them too."""
+    wanted = ids_of(worker, "available", 1000)
+    params = {"ids": wanted[::-1], "worker": 1, "limit": 200, **in_places(wanted[::-1])}
+    nodes = plan(worker, "claim", params)
+    assert walks(nodes) == hashes(nodes) == []
+    assert read(nodes, "jobs_job") <= 200
+    assert read(nodes, "jobs_ready") <= 2 * 1000
 
 
 def test_a_claim_that_walked_would_be_seen_by_its_pages(worker: psycopg.Connection[Any]) -> None:
@@ -190,9 +204,10 @@ def test_a_claim_that_walked_would_be_seen_by_its_pages(worker: psycopg.Connecti
     )
     text = text.replace("ANY(%(ids)s)", "ANY(%(ids)s::bigint[])")
     assert text != statement("claim")
-    assert buffers(plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 1}, text)) > 60
+    assert buffers(plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 1, **BY_RANK}, text)) > 60
     assert (
-        read(plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 1}, text), "jobs_ready") >= JOBS / 2
+        read(plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 1, **BY_RANK}, text), "jobs_ready")
+        >= JOBS / 2
     )
 
 
@@ -300,7 +315,7 @@ def test_a_claim_reads_no_more_than_its_rows_after_a_vacuum_of_the_empty_queue(
 ) -> None:
     lie_about("jobs_ready")
     wanted = ids_of(worker, "available", batch)
-    nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": batch})
+    nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": batch, **BY_RANK})
     assert read(nodes, "jobs_ready") <= 2 * batch
     assert read(nodes, "jobs_job") <= batch
 
@@ -316,7 +331,7 @@ def test_with_a_join_it_reads_the_whole_queue_then(
         "USING picked p WHERE r.job_id = p.job_id",
     )
     assert text != statement("claim")
-    nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 20}, text)
+    nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 20, **BY_RANK}, text)
     assert read(nodes, "jobs_ready") >= JOBS / 2
 
 

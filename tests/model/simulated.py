@@ -83,7 +83,7 @@ class Database:
         return [(self._agenda.now_us,)]
 
     def _lines(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-        return [(name, 1, False) for name in params["names"]]
+        return [(name, 1, False, False) for name in params["names"]]
 
     def _ready_heads(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         lanes = []
