@@ -45,12 +45,33 @@ def once(
     job: ClaimedJob, key: str, fn: Callable[[], Any], *, scope: Scope, wait: float, stop: Callable[[], None]
 ) -> Any:
     """The recorded result of the key, or what `fn` returned just now."""
+    _refuse_coroutines(fn)
     turn = _Turn(job, key, scope)
     try:
         found = turn.take(wait, stop)
-        return turn.record(fn()) if found is None else json.loads(found)
+        return turn.record(_happened(fn())) if found is None else json.loads(found)
     finally:
         turn.close()
+
+
+def _refuse_coroutines(fn: Callable[[], Any]) -> None:
+    """Before anything happens: a coroutine that nobody awaits has no effect, and waiting would stop the event loop."""
+    if inspect.iscoroutinefunction(fn):
+        raise TypeError("ctx.once cannot run an async function: await ctx.aonce(key, fn) in an async handler")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise TypeError("ctx.once would stop every other async handler of this worker: await ctx.aonce(key, fn)")
+
+
+def _happened(value: Any) -> Any:
+    """The value, unless it is only the promise of an effect; that must not be recorded as one."""
+    if not inspect.isawaitable(value):
+        return value
+    if inspect.iscoroutine(value):
+        value.close()
+    raise TypeError("fn returned an awaitable, so its effect has not happened; nothing was recorded")
 
 
 async def aonce(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -134,6 +135,31 @@ def test_a_function_that_fails_leaves_no_record_and_the_key_free() -> None:
     assert not Effect.objects.exists()
     assert run(lambda: None, wait=0) is None
     assert run(pytest.fail, wait=0) is None
+
+
+async def promise() -> None:
+    pytest.fail("nobody awaits this")
+
+
+def promising() -> Any:
+    return promise()
+
+
+@pytest.mark.parametrize("fn", [promise, promising], ids=["an async function", "a coroutine"])
+def test_an_effect_that_nobody_awaits_is_not_recorded_as_one_that_happened(fn: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match=r"aonce|has not happened"):
+        run(fn)
+    assert not Effect.objects.exists()
+    assert run(lambda: "done", wait=0) == "done", "and the key is free"
+
+
+def test_in_an_event_loop_the_waiting_kind_is_refused_before_anything_happens() -> None:
+    async def handler() -> Any:
+        return run(pytest.fail)
+
+    with pytest.raises(TypeError, match="aonce"):
+        asyncio.run(handler())
+    assert not Effect.objects.exists()
 
 
 def test_a_connection_lost_after_the_effect_does_not_lose_the_record() -> None:
