@@ -18,7 +18,7 @@ __all__ = ["Code", "Explanation", "Facts", "Parent", "Reason", "explain"]
 
 Code = Literal[
     "finished", "dead", "running", "parents", "time", "queue_paused", "kind_paused", "queue_limit", "key_limit",
-    "queue_rate", "key_rate", "no_worker", "unknown_kind", "jobs_ahead", "next",
+    "queue_rate", "key_rate", "no_worker", "unknown_kind", "workers_busy", "jobs_ahead", "next",
 ]  # fmt: skip
 
 
@@ -35,8 +35,9 @@ class Facts:
     """What the database says about a job and what stands around it, at `now`.
 
     holders, key_holders: jobs that hold the places, a few of them. tokens: starts that the rate allows, None without a
-    rate. serving: live workers of its queue; knowing: those of them that know its kind. ahead: jobs before it in the
-    line, counted up to a cap. pace: jobs of the queue that completed lately, each second; None where too few did.
+    rate. serving: live workers of its queue; knowing: those of them that know its kind; threads: how many jobs these
+    run at once; held, held_jobs: what they have. ahead: jobs before it in the line, counted up to a cap. pace: jobs of
+    the queue that completed lately, each second; None where too few did.
     """
 
     now: datetime
@@ -61,6 +62,9 @@ class Facts:
     key_tokens: float | None = None
     serving: int = 0
     knowing: int = 0
+    threads: int = 0
+    held: int = 0
+    held_jobs: Sequence[int] = ()
     ahead: int = 0
     ahead_capped: bool = False
     pace: float | None = None
@@ -87,7 +91,7 @@ class Explanation:
 
 
 _ENDLESS = ("parents", "queue_paused", "kind_paused", "no_worker", "unknown_kind")
-_PLACES = ("queue_limit", "key_limit", "jobs_ahead")
+_PLACES = ("queue_limit", "key_limit", "workers_busy", "jobs_ahead")
 
 
 def explain(facts: Facts) -> Explanation:
@@ -143,6 +147,12 @@ def _workers(facts: Facts) -> Iterator[Reason]:
             code="unknown_kind",
             text=f"No live worker that serves the queue {facts.queue} knows its kind, {facts.kind}.",
         )
+    elif facts.state is State.AVAILABLE and 0 < facts.threads <= facts.held:
+        yield Reason(
+            code="workers_busy",
+            text=f"The workers that could run it are busy: {facts.threads:,} at once, {_named(facts.held_jobs)}.",
+            jobs=list(facts.held_jobs),
+        )
 
 
 def _limits(facts: Facts) -> Iterator[Reason]:
@@ -160,11 +170,14 @@ def _limits(facts: Facts) -> Iterator[Reason]:
 
 
 def _places(code: Code, whose: str, most: int, holders: Sequence[int]) -> Reason:
-    named = ", ".join(f"#{job}" for job in holders)
-    held = f" They are held by {named}." if named else ""
+    held = f" They are held by {_named(holders)}." if holders else ""
     return Reason(
         code=code, text=f"As many jobs of {whose} run as may run at once: {most:,}.{held}", jobs=list(holders)
     )
+
+
+def _named(jobs: Sequence[int]) -> str:
+    return ", ".join(f"#{job}" for job in jobs)
 
 
 def _rate(code: Code, whose: str, rate: int, seconds: float, until: datetime) -> Reason:
@@ -192,13 +205,21 @@ def _estimate(facts: Facts, reasons: Sequence[Reason]) -> tuple[datetime | None,
     starts = max([facts.now, *(reason.until for reason in reasons if reason.until is not None)])
     if codes.isdisjoint(_PLACES):
         return starts, ""
-    if facts.pace is None or facts.ahead_capped:
-        lately = (
-            "more jobs are before it than are counted"
-            if facts.ahead_capped
-            else "too few jobs completed lately"
-        )
-        return None, f"Not known: {lately} to tell the queue's pace."
-    return max(
-        starts, facts.now + timedelta(seconds=(facts.ahead + 1) / facts.pace)
-    ), "At the queue's recent pace."
+    if facts.ahead_capped:
+        return None, "Not known: more jobs are before it than are counted."
+    allowed = _allowed(facts)
+    if facts.pace is not None:
+        due = facts.now + timedelta(seconds=(facts.ahead + 1) / facts.pace)
+        return max(starts, due, allowed or due), "At the queue's recent pace."
+    if allowed is not None and codes.isdisjoint(("queue_limit", "key_limit", "workers_busy")):
+        return max(starts, allowed), "At the queue's rate."
+    return None, "Not known: too few jobs completed lately to tell the queue's pace."
+
+
+def _allowed(facts: Facts) -> datetime | None:
+    """When the queue's rate has let those before it start, and it too; None without a rate."""
+    limits = facts.limits
+    if limits.rate is None or facts.tokens is None:
+        return None
+    missing = max(0.0, facts.ahead + 1 - facts.tokens)
+    return facts.now + timedelta(seconds=missing * limits.rate_seconds / limits.rate)

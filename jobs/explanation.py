@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import connection
 
+from jobs import conf
 from jobs.errors import NotFound
 from jobs.explaining import Explanation, Facts, Parent, explain
 from jobs.models import (
@@ -86,7 +87,7 @@ def facts_of(job: Job) -> Facts:
         ahead_capped=ahead > AHEAD_CAP,
         pace=done[0] / done[1] if done[0] >= _ENOUGH and done[1] else None,
         **_parents(job),
-        **_workers(job),
+        **_workers(job, now),
         **_used(job, Limits() if queue is None else limits_of(queue), key, now),
     )
 
@@ -111,12 +112,28 @@ def _parents(job: Job) -> dict[str, Any]:
     return {"parents": parents, "more_parents": max(0, edges.count() - len(parents))}
 
 
-def _workers(job: Job) -> dict[str, Any]:
+def _workers(job: Job, now: datetime) -> dict[str, Any]:
+    """Those that give signs of life: where every worker was killed, nobody is left to declare one lost."""
+    since = now - timedelta(seconds=conf.get().LEASE_SECONDS)
     living = (
-        WorkerProcess.objects.filter(state="live").order_by("pk").values_list("queues", "kinds")[:_WORKERS]
+        WorkerProcess.objects.filter(state="live", heartbeat_at__gt=since)
+        .order_by("-pk")
+        .values_list("queues", "kinds", "pk", "concurrency")[:_WORKERS]
     )
-    serving = [kinds for queues, kinds in living if not queues or job.queue in queues]
-    return {"serving": len(serving), "knowing": sum(job.kind in kinds for kinds in serving)}
+    serving = [worker for worker in living if not worker[0] or job.queue in worker[0]]
+    knowing = [worker for worker in serving if job.kind in worker[1]]
+    held, named = 0, None
+    if knowing and job.state == State.AVAILABLE:
+        params = {"workers": [worker[2] for worker in knowing], "named": _NAMED, "cap": AHEAD_CAP}
+        with connection.cursor() as cursor:
+            held, named = rows(cursor, "held_by", params)[0]
+    return {
+        "serving": len(serving),
+        "knowing": len(knowing),
+        "threads": sum(worker[3] for worker in knowing),
+        "held": held,
+        "held_jobs": named or [],
+    }
 
 
 def _used(job: Job, limits: Limits, key: str | None, now: datetime) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class JobDetailShape(JobShape):
     result = extend_schema_field(_ANY)(serializers.JSONField)(read_only=True)
     options = extend_schema_field({"type": "object", "nullable": True})(serializers.JSONField)(
         read_only=True,
-        help_text="What differs from the kind: backoff, timeout, unique key; expires_at, deadline; losses of workers.",
+        help_text="What differs from the kind: backoff, timeout, unique key, concurrency key; expires_at, deadline; "
+        "losses of workers.",
     )
     progress = serializers.SerializerMethodField()
     log_loss = serializers.SerializerMethodField(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs.explanation import overtaken_until
 from jobs.management.plain import plain
 from jobs.models import Job
 from jobs.states import State
@@ -63,6 +64,8 @@ def details(job: Job) -> dict[str, Any]:
     lines = list(job.log_lines.order_by("-pk")[:_LOG_LINES])[::-1]
     return {
         **summary(job),
+        "ready_at": _iso(job.ready_at),
+        "overtaken_until": _iso(overtaken_until(job)),
         "worker": job.worker_id,
         "payload": job.payload,
         "result": job.result,

@@ -21,7 +21,7 @@ SELECT count(*) FROM (
         WHERE r.queue = me.queue AND r.kind = k.kind AND r.key IS NULL AND (r.rank, r.job_id) < (me.rank, me.job_id)
         LIMIT %(cap)s) ahead LIMIT %(cap)s)
     UNION ALL
-    (SELECT 1 FROM (SELECT key FROM keys WHERE key IS NOT NULL LIMIT 1000) k CROSS JOIN me CROSS JOIN LATERAL (
+    (SELECT 1 FROM (SELECT key FROM keys WHERE key IS NOT NULL LIMIT %(cap)s) k CROSS JOIN me CROSS JOIN LATERAL (
         SELECT 1 FROM jobs_ready r
         WHERE r.queue = me.queue AND r.key = k.key AND (r.rank, r.job_id) < (me.rank, me.job_id)
         LIMIT %(cap)s) ahead LIMIT %(cap)s)

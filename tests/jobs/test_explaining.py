@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -10,7 +11,7 @@ import pytest
 from django.core.management import call_command
 
 import jobs
-from jobs import JobSpec, explanation, queue_steering
+from jobs import JobSpec, conf, explanation, queue_steering
 from jobs.control import Actor
 from jobs.database import django_cursor
 from jobs.errors import NotFound
@@ -43,6 +44,7 @@ CASES: dict[str, Facts] = {
     "key_rate": replace(FREE, key="a", limits=Limits(key_rate=1, key_rate_seconds=60), key_tokens=0.0),
     "no_worker": replace(FREE, serving=0, knowing=0),
     "unknown_kind": replace(FREE, knowing=0),
+    "workers_busy": replace(FREE, threads=2, held=2, held_jobs=[3, 4]),
     "jobs_ahead": replace(FREE, ahead=4),
 }
 
@@ -89,8 +91,10 @@ def test_all_reasons_that_hold_are_told_together() -> None:
                 key_running=1, tokens=1.0, key_tokens=1.0),
         replace(FREE, limits=Limits(key_max_running=1, key_rate=1), key_running=5, key_tokens=0.0),
         replace(FREE, state=State.SCHEDULED, due_at=NOW),
+        replace(FREE, threads=2, held=1, held_jobs=[3]),
+        replace(FREE, state=State.SCHEDULED, threads=1, held=1),
     ],
-    ids=["room is left", "a job without a key", "its time has come"],
+    ids=["room is left", "a job without a key", "its time has come", "a thread is free", "it does not want one yet"],
 )  # fmt: skip
 def test_what_does_not_hold_is_not_told(facts: Facts) -> None:
     assert codes(facts) == ["next"]
@@ -104,6 +108,9 @@ def test_the_sentences_name_who_and_whom() -> None:
     (parents,) = explain(CASES["parents"]).reasons
     assert "#7 (running) and 2 more" in parents.text
     assert "not needed" in explain(CASES["finished"]).reasons[0].text
+    (busy,) = explain(CASES["workers_busy"]).reasons
+    assert "2 at once, #3, #4" in busy.text
+    assert busy.jobs == [3, 4]
     assert "10,000 or more" in explain(replace(FREE, ahead=10_000, ahead_capped=True)).reasons[0].text
 
 
@@ -120,6 +127,17 @@ def test_the_estimate_is_the_end_of_what_ends_by_itself() -> None:
 def test_the_line_goes_at_the_queues_pace() -> None:
     assert explain(replace(FREE, ahead=9, pace=2.0)).starts_at == NOW + timedelta(seconds=5)
     assert explain(replace(CASES["queue_limit"], pace=0.5)).starts_at == NOW + timedelta(seconds=2)
+
+
+def test_the_line_goes_no_faster_than_the_queues_rate() -> None:
+    hourly = replace(CASES["queue_rate"], limits=Limits(rate=1, rate_seconds=3600), ahead=5)
+    found = explain(hourly)
+    assert found.starts_at == NOW + timedelta(hours=5.5)
+    assert found.starts_note == "At the queue's rate."
+    assert explain(replace(hourly, pace=100.0)).starts_at == NOW + timedelta(hours=5.5)
+    assert explain(replace(hourly, tokens=3.0, ahead=4)).starts_at == NOW + timedelta(hours=2)
+    full = replace(hourly, limits=replace(hourly.limits, max_running=1), running=1)
+    assert explain(full).starts_at is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +160,7 @@ def test_where_the_start_is_not_known_it_says_so(facts: Facts) -> None:
 
 def serve(*queues: str, of: tuple[str, ...] = ("test.echo",), **fields: Any) -> None:
     WorkerProcess.objects.create(
-        name="w", hostname="h", pid=1, queues=list(queues), kinds=list(of), concurrency=1, **fields
+        name="w", hostname="h", pid=1, queues=list(queues), kinds=list(of), **{"concurrency": 1, **fields}
     )
 
 
@@ -213,11 +231,30 @@ class TestFacts:
         assert why(job) == ["no_worker"]
         serve("other")
         serve(state="lost")
+        serve(state="draining")
+        assert why(job) == ["no_worker"]
+        # All were killed: nobody is left who would declare them lost.
+        serve(heartbeat_at=datetime.now(UTC) - timedelta(seconds=conf.get().LEASE_SECONDS + 1))
         assert why(job) == ["no_worker"]
         serve("test", of=("something.else",))
         assert why(job) == ["unknown_kind"]
         serve("test")
         assert why(job) == ["next"]
+
+    def test_workers_that_have_no_thread_left(self) -> None:
+        worker = make_worker()
+        WorkerProcess.objects.filter(pk=worker).update(kinds=["test.echo"], concurrency=2)
+        first, second, third = (waiting() for _ in range(3))
+        (busy,) = take(worker, first)
+        assert why(second) == ["next"]
+        (other,) = take(worker, second)
+        (reason,) = explanation.explained(third).reasons
+        assert (reason.code, reason.jobs) == ("workers_busy", [first, second])
+        serve(of=("something.else",), concurrency=1)
+        assert why(third) == ["workers_busy"]
+        end(worker, [busy], State.COMPLETED)
+        assert why(third) == ["next"]
+        end(worker, [other], State.COMPLETED)
 
     def test_limits_and_who_holds_them(self) -> None:
         serve()
@@ -259,6 +296,14 @@ class TestFacts:
         assert explanation.explained(after).reasons[0].text.startswith("5 jobs")
         assert why(elsewhere) == ["next"]
 
+    def test_jobs_before_it_in_very_many_lanes(self) -> None:
+        serve()
+        queue_steering.change_queue(Actor(), Queue.objects.create(pk="test").pk, key_max_running=1)
+        specs = [JobSpec(kind="test.echo", priority=9, concurrency_key=f"k{n}") for n in range(1100)]
+        jobs.submit_many(specs)
+        (reason,) = explanation.explained(waiting()).reasons
+        assert reason.text.startswith("1,100 jobs are before it")
+
     def test_the_pace_of_the_queue(self) -> None:
         serve()
         worker = make_worker()
@@ -278,6 +323,15 @@ class TestFacts:
         assert "No live worker serves its queue, test." in capsys.readouterr().out
         call_command("jobs", "explain", str(job), "--json")
         assert '"code": "no_worker"' in capsys.readouterr().out
+
+    def test_the_command_line_shows_how_long_others_may_go_before_it(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        job = waiting(priority=40)
+        call_command("jobs", "show", str(job), "--json")
+        told = json.loads(capsys.readouterr().out)
+        waits = datetime.fromisoformat(told["overtaken_until"]) - datetime.fromisoformat(told["ready_at"])
+        assert waits == timedelta(hours=1)
 
 
 # -- how long others may go before it ----------------------------------------------------------------------------------
