@@ -28,6 +28,7 @@ def test_limits_are_set_shown_and_taken_off(operator: Any, submit: Submit) -> No
         {"weight": 101},
         {"weight": None},
         {"rate_seconds": -1},
+        {"key_rate_seconds": 1e-300},
     ):
         answer = operator.ask("PATCH", "/queues/notes", wrong)
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, next(iter(wrong)))
@@ -76,4 +77,9 @@ def test_a_key_is_taken_and_kept_with_the_job(operator: Any, db: None) -> None:
     body = {"kind": "workflow.task", "payload": {"task": "t", "seconds": 0}, "concurrency_key": "customer-7"}
     job = operator.ask("POST", "/jobs", body).json()["id"]
     assert operator.ask("GET", f"/jobs/{job}").json()["options"] == {"concurrency_key": "customer-7"}
-    assert operator.ask("POST", "/jobs", {**body, "concurrency_key": "x" * 201}).status_code == 400
+    refused: list[Any] = ["", "x" * 201, "a\nb", 5, ["a"], {}]
+    for wrong in refused:
+        answer = operator.ask("POST", "/jobs", {**body, "concurrency_key": wrong})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "concurrency_key")
+    for odd in ("x" * 200, "Zoë ☃ \U0001f600", " ", "'; --", None):
+        assert operator.ask("POST", "/jobs", {**body, "concurrency_key": odd}).status_code == 201
