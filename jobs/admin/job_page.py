@@ -139,8 +139,6 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
         ("Finished", ago(job.finished_at)),
     ]
     facts += _times(job)
-    if shared := (job.options or {}).get("concurrency_key"):
-        facts.append(("Concurrency key", shared))
     if job.task:
         facts.insert(0, ("Task", job.task))
     if key := (job.options or {}).get("concurrency_key"):
