@@ -232,10 +232,13 @@ def _error_of(outcome: Outcome) -> tuple[Error, bool, float | None, str]:
             raise TypeError(f"{type(outcome).__name__} is not an outcome a worker knows")
 
 
-def _bounded(seconds: float | None) -> float:
+def _bounded(seconds: float) -> float:
     """A delay the database can add: finite, not negative, at most a year."""
-    value = float(seconds or 0.0)
-    return min(MAX_DELAY, max(0.0, value)) if not math.isnan(value) else 0.0
+    value = float(seconds)
+    if math.isnan(value):
+        # As nothing it would be "at once", and a job that snoozes so would go round for ever, at no cost in attempts.
+        raise ValueError("the delay is not a number")
+    return min(MAX_DELAY, max(0.0, value))
 
 
 def _clean(text: str) -> str:

@@ -175,6 +175,12 @@ class JobContext:
         if self._on_cancel is not None:
             self._on_cancel()
 
+    def postpone(self, seconds: float) -> None:
+        """For the runners: the handler begins so much later than its timeout. A job's deadline does not move."""
+        if self.deadline is not None and self.deadline != self._job.stop_at:
+            later = self.deadline + seconds
+            self.deadline = later if self._job.stop_at is None else min(later, self._job.stop_at)
+
     def end(self) -> bool:
         """For the runners: True for the first who ends this attempt; whoever comes later has no say."""
         try:

@@ -26,7 +26,7 @@ import django
 from django.apps import apps
 from django.db import connections
 
-from jobs import completion
+from jobs import completion, conf
 from jobs.context import Report
 from jobs.errors import MemoryLimit, UnknownKind
 from jobs.outcomes import Failed, Outcome
@@ -46,6 +46,7 @@ logger = logging.getLogger("opsched.worker")
 
 # A child that has grown by more than this is not given another job: the next one shall not pay for the last one's leak.
 GROWTH_AT_MOST = 64 * 1024 * 1024
+_CONNECTION_KEYS = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,15 @@ class Ground:
     environment: Mapping[str, str]
     databases: Mapping[str, Mapping[str, Any]]
     max_result: int
+
+    @classmethod
+    def here(cls) -> Ground:
+        """Where this process, the worker, stands."""
+        databases = {
+            alias: {key: connections.settings[alias][key] for key in _CONNECTION_KEYS}
+            for alias in connections.settings
+        }
+        return cls(environment=dict(os.environ), databases=databases, max_result=conf.get().MAX_RESULT_BYTES)
 
 
 def main(pipe: Connection, ground: Ground) -> None:

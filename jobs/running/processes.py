@@ -20,8 +20,6 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from django.db import connections
-
 from jobs import conf
 from jobs.completion import failed
 from jobs.context import JobContext
@@ -36,7 +34,6 @@ from jobs.store.values import ClaimedJob
 __all__ = ["Processes"]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONNECTION_KEYS = ("NAME", "USER", "PASSWORD", "HOST", "PORT")
 _START_TRIES = 3
 _DEATH_SECONDS = 5.0
 # The fork server tells the end of a child once: two threads that ask at the same moment would each get half an answer.
@@ -89,7 +86,7 @@ class Processes:
             return self._run(_Watch(kind, job, context, self._attempts, bell, rope))
 
     def _run(self, watch: _Watch) -> Outcome:
-        why = "it ended at once"
+        why, asked_at = "it ended at once", time.monotonic()
         for _ in range(_START_TRIES):
             try:
                 child = self._take()
@@ -98,7 +95,7 @@ class Processes:
                 continue
             if child is None:
                 return GiveBack("the worker stops")
-            if watch.begin(child):
+            if watch.begin(child, waited=time.monotonic() - asked_at):
                 outcome = watch.until_the_end(child)
                 self._put_back(child)
                 return outcome
@@ -112,7 +109,7 @@ class Processes:
                 return None
             if self._idle:
                 return self._idle.pop()
-        child = _Child(_ground())
+        child = _Child(Ground.here())
         with self._lock:
             self._all.add(child)
             stopped = self._stopped
@@ -132,14 +129,6 @@ class Processes:
         child.close()
         with self._lock:
             self._all.discard(child)
-
-
-def _ground() -> Ground:
-    databases = {
-        alias: {key: connections.settings[alias][key] for key in _CONNECTION_KEYS}
-        for alias in connections.settings
-    }
-    return Ground(environment=dict(os.environ), databases=databases, max_result=conf.get().MAX_RESULT_BYTES)
 
 
 class _Child:
@@ -210,12 +199,18 @@ class _Watch:
         self._context = context
         self._attempts = attempts
         self._grace = conf.get().KILL_GRACE_SECONDS
-        self._kill_at = float("inf") if context.deadline is None else context.deadline + self._grace
+        self._kill_at = float("inf")
         self._longest = conf.get().MAX_RESULT_BYTES + MOST_BESIDE
         self._bell, self._rope = bell, rope
 
-    def begin(self, child: _Child) -> bool:
-        return child.send("run", self._job, self._kind.fn.__module__)
+    def begin(self, child: _Child, *, waited: float) -> bool:
+        """`waited`: for the child, which may have been a while with a fork server that loads everything first."""
+        if not child.send("run", self._job, self._kind.fn.__module__):
+            return False
+        self._context.postpone(waited)
+        if self._context.deadline is not None:
+            self._kill_at = self._context.deadline + self._grace
+        return True
 
     def until_the_end(self, child: _Child) -> Outcome:
         try:

@@ -45,6 +45,11 @@ def who(ctx: JobContext, payload: dict[str, Any]) -> Any:
     }
 
 
+@isolated("brisk", timeout=1.0)
+def brisk(ctx: JobContext, payload: dict[str, Any]) -> float | None:
+    return ctx.seconds_left()
+
+
 @isolated("parents")
 def parents(ctx: JobContext, payload: dict[str, Any]) -> Any:
     with connection.cursor() as cursor:

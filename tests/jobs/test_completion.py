@@ -42,12 +42,13 @@ def decided(outcome: Outcome, **of: int) -> Transition:
         (Retry(after=5), State.RETRYABLE, 5, False),
         (Retry(after=None), State.RETRYABLE, 8, False),
         (Retry(after=-5), State.RETRYABLE, 0, False),
-        (Retry(after=float("nan")), State.RETRYABLE, 0, False),
         (Retry(after=float("inf")), State.RETRYABLE, 365 * 86400, False),
         (Reject(["a"]), State.RETRYABLE, 8, False),
         (Failed(error_class="E", message="m"), State.RETRYABLE, 8, False),
         (Failed(error_class="E", message="m", permanent=True), State.DEAD, 0, False),
         (Snooze(20), State.SCHEDULED, 20, True),
+        (Snooze(-3), State.SCHEDULED, 0, True),
+        (Snooze(1e300), State.SCHEDULED, 365 * 86400, True),
         (GiveBack("stop"), State.AVAILABLE, 0, True),
         (Discard("no"), State.DISCARDED, 0, False),
         (Cancel("no"), State.CANCELLED, 0, False),
@@ -166,7 +167,16 @@ _WRONG: Any = ["soon", None, 5]
 
 @pytest.mark.parametrize(
     "outcome",
-    [Snooze(_WRONG[0]), Retry(after=_WRONG[0]), Discard(_WRONG[1]), Cancel(_WRONG[2]), Reject(_WRONG[2])],
+    [
+        Snooze(_WRONG[0]),
+        Snooze(_WRONG[1]),
+        Snooze(float("nan")),
+        Retry(after=_WRONG[0]),
+        Retry(after=float("nan")),
+        Discard(_WRONG[1]),
+        Cancel(_WRONG[2]),
+        Reject(_WRONG[2]),
+    ],
 )
 def test_a_malformed_outcome_ends_its_attempt_and_not_the_worker(outcome: Outcome) -> None:
     found = decided(outcome)

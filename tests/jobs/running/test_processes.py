@@ -190,6 +190,22 @@ def test_a_worker_without_descriptors_fails_the_attempt_and_keeps_its_threads(
     assert run(bench, "who").state == "completed"
 
 
+def test_the_wait_for_a_process_is_not_the_handlers_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first jobs of a worker wait until the fork server has loaded Django and all handlers."""
+    take = Processes._take
+
+    def slowly(self: Processes) -> Any:
+        time.sleep(1.3)
+        return take(self)
+
+    monkeypatch.setattr(Processes, "_take", slowly)
+    done = run(bench, "brisk")
+    assert done.state == "completed"
+    assert 0 < done.result <= 1
+
+
 LETTERS = 23
 
 
