@@ -18,12 +18,11 @@ from typing import Any
 import pytest
 from asgiref.sync import SyncToAsync
 from django.conf import settings
-from django.db import OperationalError, connections
-from django.db.backends.postgresql.operations import DatabaseOperations
-from psycopg.errors import DeadlockDetected
+from django.db import connections
 
 from opsched.embedded import client
 from opsched.embedded.layout import Layout
+from tests.emptying import Emptier
 
 _PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "nginx": ("nginx",)}
 
@@ -79,25 +78,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _flush_is_tried_again() -> Iterator[None]:
-    """Emptying the tables locks all of them, and a web process or worker of the test may be reading two of them.
-
-    PostgreSQL then ends one side of the deadlock; where that is the flush, it is simply run again.
-    """
-    flush = DatabaseOperations.execute_sql_flush
-
-    def again(self: DatabaseOperations, sql_list: list[str]) -> None:
-        for _ in range(4):
-            try:
-                return flush(self, sql_list)
-            except OperationalError as error:
-                if not isinstance(error.__cause__, DeadlockDetected):
-                    raise
-        return flush(self, sql_list)
-
-    DatabaseOperations.execute_sql_flush = again  # type: ignore[method-assign,assignment]
+def _tables_are_emptied_where_they_were_written_to() -> Iterator[None]:
+    emptier = Emptier()
+    emptier.install()
     yield
-    DatabaseOperations.execute_sql_flush = flush  # type: ignore[method-assign]
+    emptier.remove()
 
 
 @pytest.hookimpl(trylast=True)

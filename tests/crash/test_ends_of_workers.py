@@ -1,4 +1,4 @@
-"""Workers that are told to end, killed, or stopped like a laptop whose lid was closed."""
+"""Workers that are killed or told to end, one by one. `test_zombies` stops them, `test_honest_jobs` lets them be."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from django.db import connection
 
 from jobs.models import Attempt, Job, WorkerProcess
 from jobs.submit import JobSpec, submit_many
-from tests.crash.harness import History, Program, Start, Team, lost_count, states
+from tests.crash.harness import History, Program, Start, Team, states
 from tests.support import eventually
-from tests.support_consistency import assert_consistent, disagreements
+from tests.support_consistency import assert_consistent
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-SHORT_LEASE = "tests.crash.settings_short_lease"
 
 
 def submit_tasks(history: History, seconds: float, *names: str) -> list[int]:
@@ -55,18 +53,7 @@ def test_a_killed_workers_job_runs_again_within_ten_seconds(workers: Team, histo
     assert_consistent(connection.cursor(), at_rest=True)
 
 
-def test_a_living_workers_long_job_is_never_taken(workers: Team, history: History) -> None:
-    """Five leases long, watched by a second worker all the time."""
-    team = workers(2, settings=SHORT_LEASE)
-    (job,) = submit_tasks(history, 5.0, "long")
-    eventually(lambda: states() == {"completed": 1}, timeout=20)
-    assert history.count("start") == 1
-    assert Job.objects.get(pk=job).attempt == 1
-    assert not Attempt.objects.exists()
-    for one in team:
-        one.send(signal.SIGTERM)
-        assert one.end() == 0
-    assert not WorkerProcess.objects.filter(state="lost").exists()
+# -- told to end -------------------------------------------------------------------------------------------------------
 
 
 def stop_now(program: Program) -> None:
@@ -75,9 +62,6 @@ def stop_now(program: Program) -> None:
     eventually(lambda: "draining" in program.text)
     assert program.process.poll() is None, "the first one waits for what runs"
     program.send(signal.SIGTERM)
-
-
-# -- told to end -------------------------------------------------------------------------------------------------------
 
 
 def test_term_lets_what_runs_end_and_gives_the_rest_back_at_no_cost(worker: Start, history: History) -> None:
@@ -137,42 +121,3 @@ def test_processes_end_with_their_supervisor(worker: Start, history: History) ->
     parent.kill()
     eventually(lambda: WorkerProcess.objects.filter(state="stopped").count() == 2, timeout=15)
     assert states() == {"completed": 2}
-
-
-# -- presumed dead -----------------------------------------------------------------------------------------------------
-
-
-def run_as_zombie(worker: Start, history: History, settings: str) -> int:
-    """A worker sleeps past its lease in the middle of a job, another takes the job, the first wakes up and finishes its
-    own attempt while the second is still at it. The job's id."""
-    zombie = worker("--concurrency", "1", settings=settings)
-    (job,) = submit_tasks(history, 2.5, "t")
-    history.wait_for("start", 1)
-    zombie.send(signal.SIGSTOP)
-    worker("--concurrency", "1", settings=settings)
-    history.wait_for("start", 2)
-    zombie.send(signal.SIGCONT)
-    eventually(lambda: history.count("end") == 2 or lost_count() > 0, timeout=10)
-    return job
-
-
-@pytest.mark.parametrize(
-    "settings", [SHORT_LEASE, "tests.crash.settings_deaf"], ids=["hears of it", "does not"]
-)
-def test_what_a_worker_presumed_dead_finishes_is_refused_and_counted(
-    worker: Start, history: History, settings: str
-) -> None:
-    job = run_as_zombie(worker, history, settings)
-    eventually(lambda: lost_count() == 1)
-    eventually(lambda: states() == {"completed": 1})
-    assert Job.objects.get(pk=job).attempt == 2
-    assert history.one("end", "t", 2)
-    assert_consistent(connection.cursor())
-
-
-def test_without_the_fence_the_zombie_is_seen_to_write(worker: Start, history: History) -> None:
-    """The negative control of the test above."""
-    run_as_zombie(worker, history, "tests.crash.settings_no_fence")
-    history.wait_for("end", 2)
-    found = eventually(lambda: disagreements(connection.cursor()))
-    assert any("completions of it" in one for one in found), found

@@ -9,12 +9,14 @@ import pytest
 
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
+from jobs.maintenance import Rescuer
 from jobs.models import Job
 from jobs.registry import registry
 from jobs.scheduler import Scheduler
 from jobs.store import workers
 from notifications import doorbell
 from tests.jobs import kinds
+from tests.jobs.losing import Clock
 from tests.support import eventually
 
 __all__ = ["Bench", "register"]
@@ -82,3 +84,15 @@ def bench(transactional_db: None) -> Iterator[Bench]:
     made = Bench()
     yield made
     made.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def rescuer(clock: Clock) -> Iterator[Rescuer]:
+    made = Rescuer(on_death=lambda *_: None, clock=clock)
+    yield made
+    made.stop()

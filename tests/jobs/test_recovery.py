@@ -1,27 +1,25 @@
-"""Lost workers and lost commits: what was held runs again, what was recorded stays, and nothing happens twice."""
+"""Lost workers: what was held runs again, and what they still say is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import connection
 
 import jobs
-from jobs import JobSpec, conf, control, maintenance, recording
+from jobs import JobSpec, control, maintenance
 from jobs.control import Actor
 from jobs.database import django_cursor
 from jobs.maintenance import Rescuer
-from jobs.models import Attempt, CancelRequest, Claim, Closed, DeadLetter, Job, WorkerProcess
+from jobs.models import Attempt, Claim, Closed, DeadLetter, Job
 from jobs.states import State
-from jobs.store import moving, statements, workers
+from jobs.store import statements, workers
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench
-from tests.jobs.ground import end, in_state, make_worker, state_of, take, told
+from tests.jobs.ground import consistent, end, make_worker, state_of, take, told
+from tests.jobs.losing import Clock, beat, grow_old, lease, lose, state_of_worker, watch
 from tests.support import eventually
-from tests.support_consistency import assert_consistent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,67 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _tables_agree(transactional_db: None) -> Iterator[None]:
     yield
-    with connection.cursor() as cursor:
-        assert_consistent(cursor)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def rescuer(clock: Clock) -> Iterator[Rescuer]:
-    made = Rescuer(on_death=lambda *_: None, clock=clock)
-    yield made
-    made.stop()
-
-
-def lease() -> float:
-    return conf.get().LEASE_SECONDS
-
-
-def beat(worker_id: int) -> bool:
-    with django_cursor() as cursor:
-        return workers.heartbeat(cursor, worker_id, draining=False, stats={})
-
-
-def grow_old(worker_id: int) -> None:
-    """Its last heartbeat was long ago by the database's clock; its beat does not move."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE jobs_workerprocess SET heartbeat_at = clock_timestamp() - interval '1 hour' WHERE id = %s",
-            [worker_id],
-        )
-
-
-def state_of_worker(worker_id: int) -> str:
-    return WorkerProcess.objects.get(pk=worker_id).state
-
-
-def watch(rescuer: Rescuer, clock: Clock, seconds: float) -> int:
-    """The loop looks in short steps for so long; how many jobs it gave back."""
-    rescued = 0
-    for _ in range(4):
-        clock.now += seconds / 4
-        rescued += rescuer.tick()
-    return rescued
-
-
-def lose(worker_id: int, rescuer: Rescuer, clock: Clock) -> None:
-    """The worker stands still until it is declared lost and rescued."""
-    rescuer.tick()
-    grow_old(worker_id)
-    watch(rescuer, clock, lease())
-    assert state_of_worker(worker_id) == "lost"
+    consistent()
 
 
 # -- who is lost -------------------------------------------------------------------------------------------------------
@@ -307,172 +245,3 @@ def test_a_lost_worker_starts_anew_and_forgets_what_it_held(
         job = bench.until(job_id, "completed")
         assert (job.attempt, job.worker_id) == (2, bench.scheduler.worker_id)
     assert bench.scheduler.stats["lost"] == 0, "the old id's counters stay with it"
-
-
-# -- requests to cancel that outlived their run ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("then", "state"),
-    [
-        (State.RETRYABLE, "cancelled"),
-        (State.AVAILABLE, "cancelled"),
-        (State.SCHEDULED, "cancelled"),
-        (State.COMPLETED, "completed"),
-        (State.DEAD, "dead"),
-        (State.CANCELLED, "cancelled"),
-    ],
-)
-def test_a_request_is_answered_when_the_run_ended_another_way(
-    rescuer: Rescuer, then: State, state: str
-) -> None:
-    worker = make_worker()
-    job_id = jobs.submit("test.echo").id
-    held = take(worker, job_id)
-    control.cancel(Actor(), [job_id], reason="wrong file")
-    rescuer.tick()
-    assert CancelRequest.objects.exists()  # it still runs
-    end(worker, held, then)
-    rescuer.tick()
-    assert state_of(job_id) == state
-    assert not CancelRequest.objects.exists()
-    if state == "cancelled" and then is not State.CANCELLED:
-        assert Closed.objects.get(job_id=job_id).reason == "wrong file"
-
-
-def test_a_job_that_was_to_be_cancelled_is_not_run_again_after_its_worker_was_lost(
-    rescuer: Rescuer, clock: Clock
-) -> None:
-    worker = make_worker()
-    job_id = jobs.submit("test.echo").id
-    take(worker, job_id)
-    control.cancel(Actor(), [job_id])
-    lose(worker, rescuer, clock)
-    assert state_of(job_id) == "cancelled"
-    assert in_state(State.AVAILABLE) != job_id
-
-
-def test_a_request_is_not_dropped_when_the_job_is_taken_while_it_is_answered(
-    rescuer: Rescuer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The job was given back, seen as not running, and claimed before it could be closed: the new run must hear."""
-    worker = make_worker()
-    job_id = jobs.submit("test.echo").id
-    held = take(worker, job_id)
-    control.cancel(Actor(), [job_id])
-    end(worker, held, State.AVAILABLE)
-    real = moving.close
-
-    def close_too_late(*args: Any, **options: Any) -> Any:
-        take(worker, job_id)
-        return real(*args, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(moving, "close", close_too_late)
-        rescuer.tick()
-    assert state_of(job_id) == "running"
-    assert CancelRequest.objects.get().pk == job_id
-
-
-# -- commits of which nobody heard -------------------------------------------------------------------------------------
-
-
-def kill(own: psycopg.Connection[Any]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
-
-
-def break_once(
-    monkeypatch: pytest.MonkeyPatch, *, after_commit: bool, when: Callable[[Any], bool]
-) -> list[bool]:
-    """The connection dies with the first transaction that does what `when` says: before its commit, or after it.
-
-    After it means: the database has committed, and the answer never arrives.
-    """
-    real = vars(recording)["in_transaction"]
-    broken: list[bool] = []
-
-    def breaking(own: psycopg.Connection[Any], work: Callable[[Any], Any], **how: bool) -> Any:
-        def then(cursor: Any) -> Any:
-            result = work(cursor)
-            if not broken and not after_commit and when(result):
-                broken.append(True)
-                kill(own)
-            return result
-
-        result = real(own, then, **how)
-        if not broken and after_commit and when(result):
-            broken.append(True)
-            kill(own)
-            own.execute("SELECT 1")  # raises what a lost answer raises
-        return result
-
-    monkeypatch.setattr(recording, "in_transaction", breaking)
-    return broken
-
-
-def claims(result: Any) -> bool:
-    return isinstance(result, tuple) and bool(result[1].jobs)
-
-
-def completes(result: Any) -> bool:
-    return isinstance(result, tuple) and bool(result[0].recorded)
-
-
-def does_both(result: Any) -> bool:
-    return claims(result) and completes(result)
-
-
-def rounds(bench: Bench) -> None:
-    """One round; a lost connection is what the worker's main loop makes of it."""
-    try:
-        bench.round()
-    except psycopg.OperationalError:
-        bench.scheduler.close()
-
-
-@pytest.mark.parametrize("after_commit", [False, True])
-@pytest.mark.parametrize("when", [claims, completes, does_both])
-@pytest.mark.parametrize("kind", ["test.echo", "test.answer"])
-def test_a_commit_of_which_nobody_heard_loses_nothing_and_does_nothing_twice(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, after_commit: bool, when: Any, kind: str
-) -> None:
-    bench.close()
-    one = Bench(concurrency=1)
-    try:
-        payload = {"how": "boom"} if kind == "test.answer" else {}
-        specs = [JobSpec(kind=kind, payload=payload, max_attempts=1) for _ in range(8)]
-        placed = [submitted.id for submitted in jobs.submit_many(specs)]
-        broken = break_once(monkeypatch, after_commit=after_commit, when=when)
-        wanted = "dead" if kind == "test.answer" else "completed"
-
-        def all_ended() -> bool:
-            rounds(one)
-            return not Job.objects.exclude(state=wanted).exists()
-
-        eventually(all_ended)
-        assert broken
-        rounds(one)
-        assert one.scheduler.held() == 0
-    finally:
-        one.close()
-    ends = [item[2]["job"] for item in told(f"job.{wanted}")]
-    assert sorted(ends) == placed
-    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
-    assert Attempt.objects.count() == (len(placed) if wanted == "dead" else 0)
-    assert not Claim.objects.exists()
-
-
-def test_without_asking_the_database_a_claim_of_which_nobody_heard_would_run_for_ever(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The control: the worker lives, so nobody rescues what it does not know it holds."""
-    job_id = jobs.submit("test.echo").id
-    assert break_once(monkeypatch, after_commit=True, when=claims) == []
-    monkeypatch.setattr(bench.scheduler._recorder, "settle", list)
-    for _ in range(5):
-        rounds(bench)
-    assert state_of(job_id) == "running"
-    assert bench.scheduler.held() == 0
-    monkeypatch.undo()
-    bench.until(job_id, "completed")

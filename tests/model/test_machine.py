@@ -40,17 +40,29 @@ def test_the_database_does_what_the_model_says_for_long() -> None:
     run_state_machine_as_test(Machine, settings=LONG)
 
 
-@pytest.mark.parametrize(
-    ("name", "guard", "instead"),
-    [
-        ("end_attempt", "THEN j.attempt - 1", "THEN j.attempt"),
-        (
-            "set_priority",
-            "rank = jobs_rank(j.ready_at, %(priority)s::smallint, q.ageing_seconds)",
-            "rank = r.rank",
-        ),
-    ],
-)
+SPOILT = {
+    "an attempt is not given back": ("end_attempt", "THEN j.attempt - 1", "THEN j.attempt"),
+    "the rank stays": (
+        "set_priority",
+        "rank = jobs_rank(j.ready_at, %(priority)s::smallint, q.ageing_seconds)",
+        "rank = r.rank",
+    ),
+    "completion has no fence": (
+        "complete",
+        "AND j.attempt = u.attempt AND j.worker_id = %(worker)s AND j.state = 'running'",
+        "AND %(worker)s > 0",
+    ),
+    "what was promoted is ready since it was made": (
+        "promote",
+        "ready_at = clock.now",
+        "ready_at = j.created_at",
+    ),
+    "a loss costs an attempt": ("rescue", "least(32000, j.max_attempts + 1)", "j.max_attempts"),
+    "a pause is not seen": ("claim", "q.paused_at IS NOT NULL OR", ""),
+}
+
+
+@pytest.mark.parametrize(("name", "guard", "instead"), SPOILT.values(), ids=list(SPOILT))
 def test_the_machine_finds_a_statement_that_is_wrong(
     name: str, guard: str, instead: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

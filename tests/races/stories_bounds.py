@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from types import SimpleNamespace
 from typing import Any
 
 import jobs
 from jobs import JobSpec
-from jobs.control import Actor
 from jobs.database import in_transaction, open_connection
 from jobs.models import Effect, LogLine, Permit, Queue
 from jobs.queue_steering import change_queue
@@ -16,17 +14,14 @@ from jobs.store import effects, telling
 from jobs.store.claiming import claim
 from jobs.store.effects import EffectKey
 from tests.races.harness import KIND, Hand
-from tests.races.story import Story, states_of
+from tests.races.story import BOSS, Story, a_word, states_of
 
 __all__ = ["BOUNDS"]
-
-BOSS = Actor(name="boss")
-_NUMBERS = itertools.count()
 
 
 def a_queue(**limits: Any) -> Any:
     """With two jobs of one key, one of them running."""
-    name = f"bounds-{next(_NUMBERS)}"
+    name = a_word()
     options: dict[str, Any] = {"queue": name, "concurrency_key": "k"}
     spec = JobSpec(kind=KIND, payload={"task": "t", "seconds": 0}, **options)
     ids = [one.id for one in jobs.submit_many([spec, spec])]

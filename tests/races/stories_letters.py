@@ -9,17 +9,14 @@ from typing import Any
 import jobs
 from jobs import JobSpec, deadletters, letter_runs
 from jobs import deadletter_steering as steering
-from jobs.control import Actor
 from jobs.database import in_transaction, open_connection
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, DeadLetterTally, Job
 from jobs.store import letters
 from tests.jobs.test_deadletters import confirm, dead, die
-from tests.races.story import Story, states_of
+from tests.races.story import BOSS, Story, states_of
 
 __all__ = ["LETTERS"]
-
-BOSS = Actor(name="boss")
 
 
 def with_a_child() -> list[int]:

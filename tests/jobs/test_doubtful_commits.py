@@ -1,0 +1,126 @@
+"""Commits of which nobody heard: the worker asks the database, so that nothing is lost and nothing happens twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+import jobs
+from jobs import JobSpec, recording
+from jobs.models import Attempt, Claim, Job
+from tests.jobs.conftest import Bench
+from tests.jobs.ground import consistent, state_of, told
+from tests.support import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _tables_agree(transactional_db: None) -> Iterator[None]:
+    yield
+    consistent()
+
+
+def kill(own: psycopg.Connection[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [own.info.backend_pid])
+
+
+def break_once(
+    monkeypatch: pytest.MonkeyPatch, *, after_commit: bool, when: Callable[[Any], bool]
+) -> list[bool]:
+    """The connection dies with the first transaction that does what `when` says: before its commit, or after it.
+
+    After it means: the database has committed, and the answer never arrives.
+    """
+    real = vars(recording)["in_transaction"]
+    broken: list[bool] = []
+
+    def breaking(own: psycopg.Connection[Any], work: Callable[[Any], Any], **how: bool) -> Any:
+        def then(cursor: Any) -> Any:
+            result = work(cursor)
+            if not broken and not after_commit and when(result):
+                broken.append(True)
+                kill(own)
+            return result
+
+        result = real(own, then, **how)
+        if not broken and after_commit and when(result):
+            broken.append(True)
+            kill(own)
+            own.execute("SELECT 1")  # raises what a lost answer raises
+        return result
+
+    monkeypatch.setattr(recording, "in_transaction", breaking)
+    return broken
+
+
+def claims(result: Any) -> bool:
+    return isinstance(result, tuple) and bool(result[1].jobs)
+
+
+def completes(result: Any) -> bool:
+    return isinstance(result, tuple) and bool(result[0].recorded)
+
+
+def does_both(result: Any) -> bool:
+    return claims(result) and completes(result)
+
+
+def rounds(bench: Bench) -> None:
+    """One round; a lost connection is what the worker's main loop makes of it."""
+    try:
+        bench.round()
+    except psycopg.OperationalError:
+        bench.scheduler.close()
+
+
+@pytest.mark.parametrize("after_commit", [False, True])
+@pytest.mark.parametrize("when", [claims, completes, does_both])
+@pytest.mark.parametrize("kind", ["test.echo", "test.answer"])
+def test_a_commit_of_which_nobody_heard_loses_nothing_and_does_nothing_twice(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, after_commit: bool, when: Any, kind: str
+) -> None:
+    bench.close()
+    one = Bench(concurrency=1)
+    try:
+        payload = {"how": "boom"} if kind == "test.answer" else {}
+        specs = [JobSpec(kind=kind, payload=payload, max_attempts=1) for _ in range(8)]
+        placed = [submitted.id for submitted in jobs.submit_many(specs)]
+        broken = break_once(monkeypatch, after_commit=after_commit, when=when)
+        wanted = "dead" if kind == "test.answer" else "completed"
+
+        def all_ended() -> bool:
+            rounds(one)
+            return not Job.objects.exclude(state=wanted).exists()
+
+        eventually(all_ended)
+        assert broken
+        rounds(one)
+        assert one.scheduler.held() == 0
+    finally:
+        one.close()
+    ends = [item[2]["job"] for item in told(f"job.{wanted}")]
+    assert sorted(ends) == placed
+    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
+    assert Attempt.objects.count() == (len(placed) if wanted == "dead" else 0)
+    assert not Claim.objects.exists()
+
+
+def test_without_asking_the_database_a_claim_of_which_nobody_heard_would_run_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control: the worker lives, so nobody rescues what it does not know it holds."""
+    job_id = jobs.submit("test.echo").id
+    assert break_once(monkeypatch, after_commit=True, when=claims) == []
+    monkeypatch.setattr(bench.scheduler._recorder, "settle", list)
+    for _ in range(5):
+        rounds(bench)
+    assert state_of(job_id) == "running"
+    assert bench.scheduler.held() == 0
+    monkeypatch.undo()
+    bench.until(job_id, "completed")
