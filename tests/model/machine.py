@@ -8,7 +8,7 @@ move, and is then adopted by the model, so that no comparison depends on how fas
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,6 +49,7 @@ OUTCOMES: dict[str, Callable[[], Outcome]] = {
     "cancelled": lambda: Cancel("asked to"),
     "discarded": lambda: Discard("pointless"),
 }
+WAYS = st.sampled_from(sorted(OUTCOMES))
 _STATES = """
     SELECT j.id, j.state, j.attempt, j.max_attempts, j.priority, j.worker_id,
            (extract(epoch FROM j.ready_at) * 1000000)::bigint, (extract(epoch FROM s.at) * 1000000)::bigint,
@@ -165,8 +166,8 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def two_workers(self) -> None:
         self.before = self.now()
-        self.worker_starts()
-        self.worker_starts()
+        self._start_worker()
+        self._start_worker()
 
     @rule(
         queue=st.sampled_from(QUEUES),
@@ -206,43 +207,65 @@ class Machine(RuleBasedStateMachine):
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
-    @rule()
-    def worker_starts(self) -> None:
+    @rule(data=st.data(), starts=st.booleans())
+    def worker_starts_or_beats(self, data: st.DataObject, starts: bool) -> None:
         self.before = self.now()
+        if starts:
+            self._start_worker()
+        else:
+            self._beat(data.draw(st.sampled_from(sorted(self.world.workers))))
+
+    def _start_worker(self) -> None:
         with django_cursor() as cursor:
             worker: int = workers.register(
                 cursor, name="model", hostname="test", pid=1, queues=[], kinds=[KIND], concurrency=1
             )
         self.world.register(worker)
 
-    @rule(data=st.data(), limit=st.integers(1, 6))
-    def claim(self, data: st.DataObject, limit: int) -> None:
-        """Of any ids, the way a stale heap would ask: those that are not free are left."""
-        self.before = self.now()
-        worker = data.draw(st.sampled_from(sorted(self.world.workers)))
+    @rule(data=st.data(), limit=st.integers(1, 6), ways=st.lists(WAYS, max_size=4))
+    def claim(self, data: st.DataObject, limit: int, ways: list[str]) -> None:
+        """Of any ids, the way a stale heap would ask: those that are not free are left. Some jobs end at once."""
+        self.before = now = self.now()
+        # One that was declared lost and has not heard of it asks too.
+        living = {worker.id for worker in self.world.workers.values() if worker.alive}
+        worker = data.draw(st.sampled_from(sorted(living | {min(self.world.workers)})))
         ready = [job.id for job in self.world.ready()]
         others = (
             data.draw(st.lists(st.sampled_from(sorted(self.world.jobs)), max_size=2))
             if self.world.jobs
             else []
         )
-        if not self.world.workers[worker].alive:
-            return  # one that was declared lost is told so before it claims again
         asked = ready + [one for one in others if one not in ready]
         with django_cursor() as cursor:
             taken = claim(cursor, worker_id=worker, candidates=asked, limit=limit).jobs
         assert sorted(job.id for job in taken) == sorted(self.world.claim(worker, asked, limit))
         self.held += [(worker, job) for job in taken]
+        self._finish(worker, taken, ways, now)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), ways=st.lists(st.sampled_from(sorted(OUTCOMES)), min_size=1, max_size=4))
+    @rule(data=st.data(), ways=st.lists(WAYS, min_size=1, max_size=4))
     def finish(self, data: st.DataObject, ways: list[str]) -> None:
         """Also what a lost worker still says, and what was said before."""
         self.before = now = self.now()
         worker = data.draw(st.sampled_from(sorted({one for one, _ in self.held})))
         mine = [job for one, job in self.held if one == worker][-8:]
-        chosen = data.draw(st.permutations(mine))[: len(ways)]
-        ends = {job.id: (job, way) for job, way in zip(chosen, ways, strict=False)}
+        self._finish(worker, data.draw(st.permutations(mine)), ways, now)
+
+    @precondition(lambda self: self._late())
+    @rule(data=st.data(), way=WAYS)
+    def say_too_late(self, data: st.DataObject, way: str) -> None:
+        """Of an attempt that is over, was given to another, or ended with its worker."""
+        self.before = now = self.now()
+        worker, job = data.draw(st.sampled_from(self._late()[-8:]))
+        self._finish(worker, [job], [way], now)
+
+    def _late(self) -> list[tuple[int, ClaimedJob]]:
+        return [
+            (worker, job) for worker, job in self.held if not self.world.holds(worker, job.id, job.attempt)
+        ]
+
+    def _finish(self, worker: int, jobs: Sequence[ClaimedJob], ways: list[str], now: int) -> None:
+        ends = {job.id: (job, way) for job, way in zip(jobs, ways, strict=False)}
         with django_cursor() as cursor:
             told = end_attempts(cursor, worker, [self._decided(job, way) for job, way in ends.values()])
         accepted = [job.id for job, way in ends.values() if self._ends(worker, job, way, now)]
@@ -268,11 +291,6 @@ class Machine(RuleBasedStateMachine):
         return self.world.end(
             worker, job.id, job.attempt, target, now=now, delay=delay * SECOND, refund=refund
         )
-
-    @rule(data=st.data())
-    def heartbeat(self, data: st.DataObject) -> None:
-        self.before = self.now()
-        self._beat(data.draw(st.sampled_from(sorted(self.world.workers))))
 
     def _beat(self, worker: int) -> None:
         with django_cursor() as cursor:

@@ -58,7 +58,6 @@ SPOILT = {
         "ready_at = j.created_at",
     ),
     "a loss costs an attempt": ("rescue", "least(32000, j.max_attempts + 1)", "j.max_attempts"),
-    "a pause is not seen": ("claim", "q.paused_at IS NOT NULL OR", ""),
 }
 
 

@@ -103,6 +103,8 @@ class World:
         return sorted(found, key=lambda job: (job.rank, job.id))
 
     def claim(self, worker_id: int, candidates: Iterable[int], limit: int) -> list[int]:
+        if not self.workers[worker_id].alive:
+            return []
         wanted = set(candidates)
         taken = [job for job in self.ready() if job.id in wanted][:limit]
         self._claims += bool(taken)
