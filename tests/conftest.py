@@ -79,10 +79,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _tables_are_emptied_where_they_were_written_to() -> Iterator[None]:
-    emptier = Emptier()
-    emptier.install()
-    yield
-    emptier.remove()
+    with pytest.MonkeyPatch.context() as patch:
+        Emptier(patch)
+        yield
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,6 +13,7 @@ from django.core.management.sql import emit_post_migrate_signal
 from django.db import OperationalError, connections, transaction
 from django.test import TransactionTestCase
 from psycopg.errors import DeadlockDetected
+from pytest import MonkeyPatch
 
 __all__ = ["Emptier"]
 
@@ -24,39 +25,33 @@ _WRITTEN = """
     SELECT relname FROM pg_class
     WHERE relname = ANY(%s) AND relnamespace = current_schema()::regnamespace AND pg_relation_size(oid) > 0
 """
-_TRIES = 5
+_TRIES = 4
 
 
 class Emptier:
-    """Takes the place of the flush while it is `installed`."""
+    """Takes the place of the flush for as long as the patch lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, patch: MonkeyPatch) -> None:
         self._migrated: Any = None
-        self._flush = TransactionTestCase._fixture_teardown
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: self.empty(connections["default"]))
 
-    def install(self) -> None:
-        TransactionTestCase._fixture_teardown = lambda test: self._empty(  # type: ignore[method-assign]
-            connections[test._databases_names(include_mirrors=False)[0]]
-        )
-
-    def remove(self) -> None:
-        TransactionTestCase._fixture_teardown = self._flush  # type: ignore[method-assign]
-
-    def _empty(self, connection: Any) -> None:
-        for attempt in range(1, _TRIES + 1):
-            try:
-                whole = self._truncate(connection)
-                break
-            except OperationalError as error:
-                # Truncation locks tables that a web process or worker of the test may be reading; PostgreSQL then ends
-                # one side of the deadlock.
-                if attempt == _TRIES or not isinstance(error.__cause__, DeadlockDetected):
-                    raise
-        if whole:
+    def empty(self, connection: Any) -> None:
+        if self._truncated(connection):
             emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias)
             with connection.cursor() as cursor:
                 cursor.execute(_SUMS)
                 self._migrated = cursor.fetchone()
+
+    def _truncated(self, connection: Any) -> bool:
+        """Truncation locks tables that a web process or worker of the test may be reading: PostgreSQL then ends one side
+        of the deadlock, and where that is this one, it is simply done again."""
+        for _ in range(_TRIES):
+            try:
+                return self._truncate(connection)
+            except OperationalError as error:
+                if not isinstance(error.__cause__, DeadlockDetected):
+                    raise
+        return self._truncate(connection)
 
     def _truncate(self, connection: Any) -> bool:
         """True where what migrate left had to go too."""

@@ -35,7 +35,7 @@ class Program:
         return self.log.read_text()
 
     def ready(self) -> Program:
-        eventually(self._up, timeout=20)
+        eventually(self._up, timeout=60)  # no bar: how long a start takes is the machine's
         return self
 
     def _up(self) -> bool:

@@ -34,7 +34,8 @@ def a_worker_with_work() -> Any:
     waits = JobSpec(kind="test.echo", key="c", parents=["a"], scheduled_at=later)
     workflow, placed = jobs.submit_workflow("story", [*pair, waits])
     due = jobs.submit("test.echo", scheduled_at=datetime.now(UTC) + timedelta(milliseconds=1)).id
-    fields = {"kind": "test.echo", "cron": "* * * * *", "queue": "test"}
+    # Once a year: another slot must not come due within the story.
+    fields = {"kind": "test.echo", "cron": "0 0 1 1 *", "queue": "test"}
     schedule = steering.create_schedule(BOSS, name=f"story {workflow}", **fields)
     Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=datetime.now(UTC) - timedelta(seconds=1))
     return SimpleNamespace(
