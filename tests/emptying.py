@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import OperationalError, connections, transaction
 from django.test import TransactionTestCase
 from psycopg.errors import DeadlockDetected
-from pytest import MonkeyPatch
 
 __all__ = ["Emptier"]
 
@@ -31,7 +31,7 @@ _TRIES = 4
 class Emptier:
     """Takes the place of the flush for as long as the patch lasts."""
 
-    def __init__(self, patch: MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._migrated: Any = None
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: self.empty(connections["default"]))
 
@@ -43,8 +43,10 @@ class Emptier:
                 self._migrated = cursor.fetchone()
 
     def _truncated(self, connection: Any) -> bool:
-        """Truncation locks tables that a web process or worker of the test may be reading: PostgreSQL then ends one side
-        of the deadlock, and where that is this one, it is simply done again."""
+        """Truncation locks tables that a web process or worker of the test may be reading.
+
+        PostgreSQL then ends one side of the deadlock; where that is this one, it is simply done again.
+        """
         for _ in range(_TRIES):
             try:
                 return self._truncate(connection)
