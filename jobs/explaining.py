@@ -36,7 +36,8 @@ class Facts:
 
     holders, key_holders: jobs that hold the places, a few of them. tokens: starts that the rate allows, None without a
     rate. serving: live workers of its queue; knowing: those of them that know its kind; threads: how many jobs these
-    run at once; held, held_jobs: what they have. ahead: jobs before it in the line, counted up to a cap. pace: jobs of
+    run at once; held, held_jobs: what they have. silent_since: of a running job, when its worker gave the last sign of
+    life, if that is longer ago than a lease. ahead: jobs before it in the line, counted up to a cap. pace: jobs of
     the queue that completed lately, each second; None where too few did.
     """
 
@@ -65,6 +66,7 @@ class Facts:
     threads: int = 0
     held: int = 0
     held_jobs: Sequence[int] = ()
+    silent_since: datetime | None = None
     ahead: int = 0
     ahead_capped: bool = False
     pace: float | None = None
@@ -109,11 +111,20 @@ def explain(facts: Facts) -> Explanation:
 
 def _over(facts: Facts) -> Reason:
     if facts.state is State.RUNNING:
-        return Reason(code="running", text="It runs at this moment.")
+        return Reason(code="running", text=_running(facts.silent_since))
     if facts.state is State.DEAD:
         return Reason(code="dead", text="It is a dead letter: an operator replays or discards it.")
     why = f" {facts.reason}" if facts.reason else ""
     return Reason(code="finished", text=f"It has ended: {facts.state}.{why}")
+
+
+def _running(silent_since: datetime | None) -> str:
+    if silent_since is None:
+        return "It runs at this moment."
+    return (
+        f"Its worker has given no sign of life since {silent_since:%Y-%m-%d %H:%M:%S} UTC. "
+        "As soon as another worker has noticed, it is given back and runs again."
+    )
 
 
 def _waits(facts: Facts) -> Iterator[Reason]:

@@ -87,6 +87,7 @@ def facts_of(job: Job) -> Facts:
         ahead_capped=ahead > AHEAD_CAP,
         pace=done[0] / done[1] if done[0] >= _ENOUGH and done[1] else None,
         **_parents(job),
+        silent_since=_silent_since(job, now),
         **_workers(job, now),
         **_used(job, Limits() if queue is None else limits_of(queue), key, now),
     )
@@ -110,6 +111,15 @@ def _parents(job: Job) -> dict[str, Any]:
     found = list(edges.order_by("parent_id").values_list("parent_id", "parent__state")[:_NAMED])
     parents = [Parent(id=parent, state=state) for parent, state in found]
     return {"parents": parents, "more_parents": max(0, edges.count() - len(parents))}
+
+
+def _silent_since(job: Job, now: datetime) -> datetime | None:
+    if job.state != State.RUNNING or job.worker_id is None:
+        return None
+    worker = WorkerProcess.objects.filter(pk=job.worker_id).values_list("state", "heartbeat_at").first()
+    if worker is None or now - worker[1] <= timedelta(seconds=conf.get().LEASE_SECONDS):
+        return None
+    return worker[1]
 
 
 def _workers(job: Job, now: datetime) -> dict[str, Any]:

@@ -191,6 +191,13 @@ class TestFacts:
         serve()
         assert why(in_state(State.RUNNING)) == ["running"]
         assert why(in_state(State.DEAD)) == ["dead"]
+        running = in_state(State.RUNNING)
+        assert explanation.explained(running).reasons[0].text == "It runs at this moment."
+        WorkerProcess.objects.update(heartbeat_at=datetime(2026, 1, 31, 12, tzinfo=UTC))
+        assert (
+            "no sign of life since 2026-01-31 12:00:00 UTC" in explanation.explained(running).reasons[0].text
+        )
+        serve()
         skipped = in_state(State.SKIPPED)
         assert "a parent ended" in explanation.explained(skipped).reasons[0].text
         with pytest.raises(NotFound):

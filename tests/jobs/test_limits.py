@@ -22,6 +22,8 @@ from jobs.store.limiting import release
 from jobs.store.submitting import insert_jobs
 from jobs.store.values import NewJob
 from jobs.window import Window
+from jobs.worker import CHANNELS
+from notifications.doorbell import Listener
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench
 from tests.jobs.ground import consistent, in_state, make_worker, take, told
@@ -263,8 +265,7 @@ def in_heaps(benches: list[Bench]) -> list[list[int]]:
     """What each worker would take next, after the rounds that one second holds."""
     for one in benches:
         one.scheduler.control()  # the bell of an operator's action; without it the poll of the second does the same
-        with django_cursor() as cursor:
-            one.scheduler._window.poll(cursor)
+        one.scheduler._look()
     return [one.scheduler._window.candidates(10) for one in benches]
 
 
@@ -284,6 +285,38 @@ def test_changes_are_in_the_row_and_in_every_heap(bench_of: Callable[..., Bench]
     control.run_now(ACTOR, [third])
     assert in_heaps(benches) == [[third, first]] * 3
     consistent()
+
+
+def heard_from(listener: Listener) -> None:
+    heard = set[str]()
+
+    def all_of_them() -> bool:
+        heard.update(listener.drain())
+        return heard == set(CHANNELS)
+
+    eventually(all_of_them)
+
+
+def test_every_change_of_what_waits_rings_for_the_workers() -> None:
+    """On the channels they listen to."""
+    ids = submit(4, queue="a")
+    at = datetime.now(UTC) + timedelta(hours=1)
+    acts: list[Callable[[], Any]] = [
+        lambda: control.set_priority(ACTOR, ids[:1], 5),
+        lambda: rearranging.move(ACTOR, ids[1:2], "b"),
+        lambda: rearranging.reschedule(ACTOR, ids[2:3], at),
+        lambda: control.cancel(ACTOR, ids[3:]),
+        lambda: queue_steering.pause_kind(ACTOR, "test.echo"),
+        lambda: queue_steering.change_queue(ACTOR, "a", max_running=1),
+    ]
+    listener = Listener(CHANNELS)
+    try:
+        for act in acts:
+            listener.drain()
+            act()
+            heard_from(listener)
+    finally:
+        listener.close()
 
 
 def test_a_worker_that_nobody_rings_sees_a_change_with_its_next_poll(bench_of: Callable[..., Bench]) -> None:
