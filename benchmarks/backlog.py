@@ -69,6 +69,13 @@ def fill(*, ready: int, scheduled: int, finished: int) -> None:
     query("CHECKPOINT")
 
 
+def _wanted(ids: list[int]) -> dict[str, Any]:
+    """The parameters of a claim."""
+    from jobs.store.limiting import in_places
+
+    return {"ids": ids, "worker": 1, "limit": CLAIMED} | in_places(())
+
+
 class Asker:
     """A worker's connection that looks at the heads and claims, and takes everything back."""
 
@@ -87,7 +94,7 @@ class Asker:
                 began = time.perf_counter()
                 ids = self._look(cursor)
                 seen = time.perf_counter()
-                cursor.execute(self.claim, {"ids": ids[:CLAIMED], "worker": 1, "limit": CLAIMED})
+                cursor.execute(self.claim, _wanted(ids[:CLAIMED]))
                 cursor.fetchall()
                 looks.append((seen - began) * 1_000)
                 claims.append((time.perf_counter() - seen) * 1_000)
@@ -105,10 +112,8 @@ class Asker:
             "heads": self._explained(
                 self.heads, {"names": ["bench"], "kinds": ["bench.noop"], "limit": 2_000}
             ),
-            "claim of 1": self._explained(self.claim, {"ids": ids[:1], "worker": 1, "limit": 1}),
-            f"claim of {CLAIMED}": self._explained(
-                self.claim, {"ids": ids[:CLAIMED], "worker": 1, "limit": CLAIMED}
-            ),
+            "claim of 1": self._explained(self.claim, _wanted(ids[:1])),
+            f"claim of {CLAIMED}": self._explained(self.claim, _wanted(ids[:CLAIMED])),
         }
 
     def _explained(self, text: str, params: dict[str, Any]) -> int:

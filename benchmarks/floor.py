@@ -112,6 +112,7 @@ def _register(cursor: Any) -> int:
 
 def _batches(ids: list[int], worker: int) -> list[Batch]:
     from jobs.events import EventKind, encode_jobs
+    from jobs.store.limiting import in_places
     from notifications.arrays import numbers, texts
 
     made = []
@@ -122,7 +123,7 @@ def _batches(ids: list[int], worker: int) -> list[Batch]:
         completed = encode_jobs(EventKind.JOB_COMPLETED, "completed", told)
         made.append(
             Batch(
-                claim={"ids": numbers(part), "worker": worker, "limit": len(part)},
+                claim={"ids": numbers(part), "worker": worker, "limit": len(part)} | in_places(()),
                 started=dict(zip(("topics", "items"), started, strict=True)),
                 complete={
                     "ids": numbers(part),

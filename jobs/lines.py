@@ -14,6 +14,7 @@ from typing import Any
 
 from jobs.core.fair_share import FairShare
 from jobs.core.priority_queue import IndexedPriorityQueue
+from jobs.heads import Heads
 from jobs.store.statements import Cursor, rows
 
 __all__ = ["Lines"]
@@ -36,6 +37,7 @@ class Lines:
     def __init__(self, *, queues: Sequence[str], kinds: Sequence[str], strict: bool = False) -> None:
         self._names = list(queues)
         self._kinds = list(kinds)
+        self._lanes_read = Heads(queues=queues, kinds=kinds)
         self._share = FairShare(strict=self._names if strict else ())
         self._heaps: dict[str, IndexedPriorityQueue[int]] = {}
         self._queue_of: dict[int, str] = {}
@@ -50,6 +52,10 @@ class Lines:
 
     def __len__(self) -> int:
         return len(self._queue_of)
+
+    def owed_in(self) -> float | None:
+        """Seconds until a look that passes over nothing can be made; None when the last one was such."""
+        return self._lanes_read.owed_in()
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -93,7 +99,7 @@ class Lines:
         """The front of each queue in order, as far as it is known exactly."""
         # Of each of many lanes only a few: twice what is wanted in all, since not every lane has as many of the best.
         share = min(most, max(LANE_AT_LEAST, 2 * most // self._lanes))
-        lanes = rows(cursor, "ready_heads", {"names": self._names, "kinds": self._kinds, "limit": share})
+        lanes = self._lanes_read.read(cursor, share)
         cut: set[tuple[str, str]] = set()
         if self._after:
             limited, cut = self._limited_heads(cursor, share, keys)

@@ -130,8 +130,9 @@ class Scheduler:
             return LOOK_AGAIN
         wait = self._polled + self._settings.POLL_SECONDS - now
         if not self.draining:  # what is due then is others' concern, and would keep this loop turning
-            due = self._window.seconds_until_due()
-            wait = min(wait, self._window.seconds_until_token(), wait if due is None else due)
+            sooner = (self._window.seconds_until_due(), self._window.owed_in())
+            known = [seconds for seconds in sooner if seconds is not None]
+            wait = min([wait, self._window.seconds_until_token(), *known])
         return max(0.0, wait)
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
@@ -192,7 +193,7 @@ class Scheduler:
             if now >= self._polled + self._settings.POLL_SECONDS:
                 self._window.poll(cursor)
                 self._polled = now
-            elif self._rang or not self._window.seconds_until_token():
+            elif self._rang or not self._window.seconds_until_token() or self._window.owed_in() == 0.0:
                 self._window.peek(cursor)
                 self._look_ahead = True
             elif len(self._window) < self._room() and self._window.more_in_database:

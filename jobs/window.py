@@ -77,6 +77,10 @@ class Window:
         """The quick look after a doorbell."""
         self._lines.peek(cursor)
 
+    def owed_in(self) -> float | None:
+        """Seconds until a look that passes over nothing can be made; None when the last one was such."""
+        return self._lines.owed_in()
+
     def candidates(self, room: int) -> list[int]:
         """The best ready jobs, in the order to take them, for a claim of `room`."""
         return self._lines.candidates(room)

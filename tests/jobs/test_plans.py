@@ -37,7 +37,8 @@ TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "work
          "sources": "text[]", "until": "float8", "states": "text[]", "refunds": "bool[]", "queues": "text[]",
          "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
          "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
-         "user": "bigint", "places": "int[]", "sorted": "bigint[]"}  # fmt: skip
+         "user": "bigint", "places": "int[]", "sorted": "bigint[]",
+         "begins": "bigint[]"}  # fmt: skip
 BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
 
 
@@ -141,6 +142,28 @@ def test_kinds_nobody_knows_cost_a_look_nothing(worker: psycopg.Connection[Any])
     nodes = plan(worker, "ready_heads", {"names": [], "kinds": ["k", "other"], "limit": 100})
     assert walks(nodes) == []
     assert read(nodes, "jobs_ready") <= 4 * 103
+
+
+def test_what_died_under_an_open_transaction_is_not_stepped_over(worker: psycopg.Connection[Any]) -> None:
+    """The control is the look from the beginning, which has to."""
+    with open_connection("test horizon") as holder:
+        holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT count(*) FROM jobs_queue")
+        found = worker.execute("SELECT max(rank) FROM jobs_ready WHERE queue = 'q0'").fetchone()
+        assert found is not None
+        worker.execute("DELETE FROM jobs_ready WHERE queue = 'q0' AND rank < %s", found)
+        worker.execute("ANALYZE jobs_ready")
+        bounded = plan(
+            worker,
+            "ready_heads_from",
+            {"queues": ["q0"], "kinds": ["k"], "begins": list(found), "limit": 100},
+        )
+        full = plan(worker, "ready_heads", {"names": ["q0"], "kinds": ["k"], "limit": 100})
+        holder.execute("ROLLBACK")
+    assert walks(bounded) == []
+    assert indexes(bounded) == {"ready_by_kind"}
+    assert buffers(bounded) <= 20
+    assert buffers(full) > 5 * buffers(bounded)
 
 
 def indexes(nodes: list[dict[str, Any]]) -> set[str]:

@@ -12,7 +12,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from typing import Any
 
 from jobs.outcomes import Completed, Failed, Outcome, Retry, Snooze
@@ -22,7 +21,6 @@ from tests.model.world import World
 __all__ = ["KIND", "Agenda", "Connection", "Database", "Handlers"]
 
 KIND = "test.echo"
-_EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 _OUTCOMES: list[tuple[int, Callable[[], Outcome]]] = [
     (88, Completed),
     (7, lambda: Failed(error_class="Boom", message="boom")),
@@ -117,10 +115,7 @@ class Database:
             for job in self.world.jobs.values()
             if job.state == "running" and job.worker == params["worker"] and job.claim not in params["known"]
         ]
-        return [
-            (job.claim, job.id, KIND, job.queue, job.attempt, job.max_attempts, None, "", _EPOCH)
-            for job in mine
-        ]
+        return [(job.claim, job.id, KIND, job.queue, job.attempt, job.max_attempts, None, "") for job in mine]
 
     # -- the functions of the store ------------------------------------------------------------------------------------
 

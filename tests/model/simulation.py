@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from jobs import conf, maintenance, reconciling, recording, scheduler
+from jobs import heads as heads_module
 from jobs import lines as lines_module
 from jobs import window as window_module
 from jobs.maintenance import Rescuer
@@ -156,7 +157,7 @@ class Simulation:
             if name.startswith("jobs.") and vars(module).get("time") is time:
                 patch.setattr(module, "time", clock)
         database = self.database
-        for module in (window_module, lines_module, reconciling):
+        for module in (window_module, lines_module, heads_module, reconciling):
             patch.setattr(module, "rows", database.rows)
         for name in ("claim", "end_attempts"):
             patch.setattr(recording, name, getattr(database, name))

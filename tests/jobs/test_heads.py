@@ -1,0 +1,166 @@
+"""Looks that have become slow begin where the last one found something, and the others come seldom, but they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import jobs
+from jobs import JobSpec, heads, queue_steering, steering
+from jobs.control import Actor
+from jobs.database import django_cursor
+from jobs.heads import AT_MOST, LOOKS, SHARE, SLOW, Heads
+from jobs.models import Ready
+from jobs.store import statements
+from tests.jobs import kinds  # noqa: F401 - registers the kinds
+from tests.jobs.conftest import Bench
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ME = Actor(name="me")
+KINDS = ["test.echo", "test.async"]
+
+
+class Clock:
+    """The time that looks take is said by the test."""
+
+    now = 1000.0
+    takes = 0.0
+
+    def look(self, cursor: Any, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        self.now += self.takes
+        return statements.rows(cursor, name, params)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    one = Clock()
+    monkeypatch.setattr(heads, "time", SimpleNamespace(monotonic=lambda: one.now))
+    monkeypatch.setattr(heads, "rows", one.look)
+    return one
+
+
+@pytest.fixture
+def seen(clock: Clock, transactional_db: None) -> Iterator[Callable[[], list[int]]]:
+    """The ids that a look finds, lane by lane."""
+    looks = Heads(queues=["test"], kinds=KINDS)
+    with django_cursor() as cursor:
+
+        def look() -> list[int]:
+            return [job for _, _, ids, _ in looks.read(cursor, 10) for job in ids]
+
+        look.looks = looks  # type: ignore[attr-defined]
+        yield look
+
+
+@pytest.fixture
+def looks(seen: Any) -> Heads:
+    found: Heads = seen.looks
+    return found
+
+
+def submit(*priorities: int, kind: str = "test.echo") -> list[int]:
+    specs = [JobSpec(kind=kind, priority=priority, queue="test") for priority in priorities]
+    return [one.id for one in jobs.submit_many(specs)]
+
+
+def slow_down(clock: Clock, seen: Callable[[], list[int]], seconds: float = 0.02) -> None:
+    """The last few looks took so long."""
+    clock.takes = seconds
+    for _ in range(LOOKS):
+        seen()
+
+
+def test_fast_looks_pass_over_nothing(seen: Callable[[], list[int]], looks: Heads, clock: Clock) -> None:
+    first = submit(0)
+    slow_down(clock, seen, SLOW / 2)
+    urgent = submit(50)
+    assert seen() == [*urgent, *first]
+    assert looks.owed_in() is None
+
+
+def test_one_slow_look_among_fast_ones_changes_nothing(
+    seen: Callable[[], list[int]], looks: Heads, clock: Clock
+) -> None:
+    """It may have waited for the processor."""
+    first = submit(0)
+    slow_down(clock, seen, SLOW / 2)
+    clock.takes = 1.0
+    seen()
+    urgent = submit(50)
+    assert seen() == [*urgent, *first]
+    assert looks.owed_in() is None
+
+
+def test_slow_looks_begin_where_the_last_one_found_something(
+    seen: Callable[[], list[int]], looks: Heads, clock: Clock
+) -> None:
+    first = submit(0, 0)
+    slow_down(clock, seen)
+    assert looks.owed_in() is None
+    urgent, later, other = submit(50), submit(0), submit(0, kind="test.async")
+    assert seen() == [*first, *later]
+    assert looks.owed_in() == pytest.approx(0.02 / SHARE - 0.02)
+    Ready.objects.filter(job__in=first).delete()
+    assert seen() == later
+
+    clock.now += 0.02 / SHARE
+    assert looks.owed_in() == 0.0
+    assert sorted(seen()) == sorted([*urgent, *later, *other])
+    assert looks.owed_in() is None
+    assert sorted(seen()) == sorted([*urgent, *later, *other])
+
+
+def test_the_look_from_the_beginning_comes_at_last(
+    seen: Callable[[], list[int]], looks: Heads, clock: Clock
+) -> None:
+    submit(0)
+    slow_down(clock, seen, 60.0)
+    urgent = submit(50)
+    assert urgent[0] not in seen()
+    clock.now += AT_MOST
+    assert urgent[0] in seen()
+
+
+def test_a_lane_that_was_emptied_is_still_looked_at(
+    seen: Callable[[], list[int]], looks: Heads, clock: Clock
+) -> None:
+    first = submit(0)
+    assert seen() == first
+    Ready.objects.all().delete()
+    slow_down(clock, seen)
+    later = submit(0)
+    assert seen() == later
+
+
+def test_what_is_paused_is_left_out_there_too(seen: Callable[[], list[int]], clock: Clock) -> None:
+    ids = submit(0)
+    slow_down(clock, seen)
+    for pause, resume, name in (
+        (steering.pause_queue, steering.resume_queue, "test"),
+        (queue_steering.pause_kind, queue_steering.resume_kind, "test.echo"),
+    ):
+        assert seen() == ids
+        pause(ME, name)
+        assert seen() == []
+        resume(ME, name)
+        assert seen() == ids
+
+
+def test_a_worker_comes_back_for_what_it_may_have_passed_over(bench: Bench, clock: Clock) -> None:
+    """Nobody rings a second time for it."""
+    clock.takes = 0.02
+    for _ in range(LOOKS):
+        bench.round()
+    job = jobs.submit("test.echo", queue="test").id
+    bench.scheduler.bell()
+    assert bench.scheduler.tick().claimed == 0
+    bench.scheduler._busy_until = 0.0
+    assert 0.0 < bench.scheduler.wait_seconds() <= 0.02 / SHARE
+    clock.now += 0.02 / SHARE
+    assert bench.scheduler.wait_seconds() == 0.0
+    assert bench.scheduler.tick().claimed == 1
+    bench.until(job, "completed")
