@@ -31,8 +31,11 @@ __all__ = ["Simulation", "Violation"]
 QUEUES = ("a", "b")
 JOBS = 40
 HOURS = 1800.0
-QUIET = 900.0
+# At most so long after the last fault: a job that was put off for 900 s may then fail a few times, a minute each.
+QUIET = 7200.0
+CALM = 30.0
 RUNS_AGAIN = 10.0
+ENDED = ("completed", "dead")
 MOST_STEPS = 200_000
 
 
@@ -228,7 +231,7 @@ class Simulation:
         self.agenda.after(5.0, self._check)
         try:
             for _ in range(MOST_STEPS):
-                if self.agenda.now >= self.end + QUIET or not self.agenda.step():
+                if self._is_over() or not self.agenda.step():
                     break
             else:
                 self.fail("some loop turns in circles")
@@ -237,6 +240,13 @@ class Simulation:
             error.add_note(f"seed {self.seed}")
             raise
         self.seconds = self.agenda.now - began
+
+    def _is_over(self) -> bool:
+        now = self.agenda.now
+        return now >= self.end + QUIET or (now >= self.end + CALM and not self._left())
+
+    def _left(self) -> list[Any]:
+        return [job for job in self.database.world.jobs.values() if job.state not in ENDED]
 
     def _submit(self, number: int) -> None:
         now = self.agenda.now_us
@@ -311,8 +321,7 @@ class Simulation:
             self.fail(f"jobs {held} of a dead worker were not given back")
 
     def _check_end(self) -> None:
-        left = [job for job in self.database.world.jobs.values() if job.state not in ("completed", "dead")]
-        if left:
+        if left := self._left():
             self.fail(f"left: {left}")
         if any(count != 1 for count in self.database.completions.values()):
             self.fail("a job was completed twice")
