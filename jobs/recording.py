@@ -27,11 +27,14 @@ from jobs.states import State
 from jobs.store.claiming import claim, drop_claims
 from jobs.store.ending import end_attempts
 from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition, merge
+from jobs.store.workers import end_sessions
 
 __all__ = ["Recorder"]
 
 _queue = attrgetter("job.queue")
 NOTHING = Claimed(claim_id=None, jobs=[])
+PATIENCE = 2.0
+"""Seconds to wait for the server to be through with a commit whose answer never came."""
 
 
 class Recorder:
@@ -125,6 +128,7 @@ class Recorder:
         if not self._uncertain:
             return []
         with self._database().cursor() as cursor:
+            self._end_old_session(cursor)
             found = reconcile(
                 cursor,
                 worker_id=self.worker_id,
@@ -138,6 +142,14 @@ class Recorder:
         self.give_back(found.claimed, "the answer to the claim was lost")
         self._uncertain = False
         return found.recorded
+
+    def _end_old_session(self, cursor: psycopg.Cursor[Any]) -> None:
+        """The server may still be at it: a claim that commits after the question was asked would run for ever."""
+        until = time.monotonic() + PATIENCE
+        while end_sessions(cursor, self.worker_id):
+            if time.monotonic() > until:
+                raise psycopg.OperationalError("the server is not through with a doubtful commit")
+            time.sleep(0.005)
 
     def give_up(self) -> None:
         """This worker was declared lost: what it held belongs to others now, and is counted like a refused write."""

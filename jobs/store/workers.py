@@ -13,7 +13,17 @@ from jobs.store.statements import Cursor, execute, rows
 from jobs.store.workflows import move_counts
 from notifications.log import append
 
-__all__ = ["heartbeat", "leave", "living", "lose", "register", "rescue_orphans", "session_name", "stop"]
+__all__ = [
+    "end_sessions",
+    "heartbeat",
+    "leave",
+    "living",
+    "lose",
+    "register",
+    "rescue_orphans",
+    "session_name",
+    "stop",
+]
 
 _LOST = "WorkerLost"
 _LOST_MESSAGE = "the worker that ran this attempt stopped answering"
@@ -73,6 +83,14 @@ def session_name(worker_id: int) -> str:
     return f"opsched worker {worker_id}"
 
 
+def end_sessions(cursor: Cursor, worker_id: int) -> int:
+    """End the other sessions in which this worker claims and ends jobs, and with them what they have not committed.
+
+    How many there were: ask until there is none.
+    """
+    return len(rows(cursor, "end_sessions", {"name": session_name(worker_id)}))
+
+
 def living(cursor: Cursor) -> dict[int, int]:
     """The beat of each worker that is thought to live."""
     return dict(rows(cursor, "living_workers", {}))
@@ -83,7 +101,7 @@ def lose(cursor: Cursor, *, worker_id: int, beat: int, lease: float) -> bool:
     for name, hostname, pid in rows(
         cursor, "lose_worker", {"worker": worker_id, "beat": beat, "lease": lease}
     ):
-        rows(cursor, "end_sessions", {"name": session_name(worker_id)})
+        end_sessions(cursor, worker_id)
         append(
             cursor,
             [ops_event(EventKind.WORKER_LOST, worker=worker_id, name=name, hostname=hostname, pid=pid)],

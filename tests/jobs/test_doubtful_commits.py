@@ -11,7 +11,10 @@ from django.db import connection
 
 import jobs
 from jobs import JobSpec, recording
+from jobs.database import open_connection
 from jobs.models import Attempt, Claim, Job
+from jobs.store import workers
+from jobs.store.claiming import claim
 from tests.jobs.conftest import Bench
 from tests.jobs.ground import consistent, state_of, told
 from tests.support import eventually
@@ -124,3 +127,52 @@ def test_without_asking_the_database_a_claim_of_which_nobody_heard_would_run_for
     assert bench.scheduler.held() == 0
     monkeypatch.undo()
     bench.until(job_id, "completed")
+
+
+@pytest.fixture
+def still_committing(bench: Bench) -> Iterator[tuple[int, psycopg.Cursor[Any]]]:
+    """The worker lost its connection while claiming, and the server has the claim and has not committed it yet."""
+    job_id = jobs.submit("test.echo").id
+    own = open_connection(workers.session_name(bench.worker_id))
+    cursor = own.cursor()
+    cursor.execute("BEGIN")
+    assert claim(cursor, worker_id=bench.worker_id, candidates=[job_id], limit=1).jobs
+    bench.scheduler._recorder._uncertain = True
+    yield job_id, cursor
+    own.close()
+
+
+def test_a_claim_that_the_server_still_holds_is_undone_before_anybody_asks(
+    bench: Bench, still_committing: tuple[int, psycopg.Cursor[Any]]
+) -> None:
+    job_id, cursor = still_committing
+    done = bench.until(job_id, "completed")
+    assert done.attempt == 1
+    with pytest.raises(psycopg.OperationalError):
+        cursor.execute("COMMIT")
+    eventually(lambda: bench.round() and not Claim.objects.exists())
+
+
+def test_otherwise_it_commits_after_the_question_and_runs_for_ever(
+    bench: Bench, still_committing: tuple[int, psycopg.Cursor[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control."""
+    job_id, cursor = still_committing
+    monkeypatch.setattr(recording, "end_sessions", lambda *_: 0)
+    rounds(bench)
+    cursor.execute("COMMIT")
+    for _ in range(5):
+        rounds(bench)
+    assert (state_of(job_id), bench.scheduler.held()) == ("running", 0)
+
+
+def test_a_server_that_is_not_through_is_asked_again_later(
+    bench: Bench, still_committing: tuple[int, psycopg.Cursor[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "PATIENCE", 0.0)
+    monkeypatch.setattr(recording, "end_sessions", lambda *_: 1)
+    with pytest.raises(psycopg.OperationalError, match="doubtful commit"):
+        bench.round()
+    monkeypatch.undo()
+    bench.scheduler.close()
+    bench.until(still_committing[0], "completed")
