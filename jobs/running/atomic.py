@@ -2,25 +2,28 @@
 
 Runs on the handler's thread, on Django's default connection. Either all of it is committed (the handler's writes, the
 completion with its event, released children and workflow counts) or nothing is. Whatever else the handler answers or
-raises rolls its writes back and is recorded the usual way. A commit whose outcome is unknown is asked about until the
-database has answered; nothing is assumed meanwhile, and nothing is written twice.
+raises rolls its writes back and is recorded the usual way. A handler that ends the transaction in SQL of its own
+cannot be undone any more: it is found out and becomes a dead letter. A commit whose outcome is unknown is asked about
+until the database has answered; nothing is assumed meanwhile, and nothing is written twice.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
 from dataclasses import replace
 from typing import Any
 
-from django.db import transaction
+from django.db import Error, connection, transaction
+from psycopg.pq import TransactionStatus
 
 from jobs import completion, conf
 from jobs.context import JobContext
 from jobs.core.backoff import Fixed
 from jobs.database import django_cursor
-from jobs.errors import JobTimeout
+from jobs.errors import JobTimeout, PermanentError
 from jobs.loop import DATABASE_AWAY, first_line
 from jobs.outcomes import Outcome, Settled
 from jobs.registry import JobKind
@@ -50,13 +53,28 @@ class RolledBack(RuntimeError):
     """The handler closed its connection or asked for a rollback, and answered as if its work were done."""
 
 
+class TransactionEnded(PermanentError):
+    """The handler ended its transaction in SQL of its own. Tried again it would do so again, so it is not."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the handler ended its transaction itself (COMMIT or ROLLBACK in SQL of its own): what it had committed "
+            "stays, what it wrote after that was rolled back, and the job was not recorded as completed"
+        )
+
+
 def run(kind: JobKind, context: JobContext, job: ClaimedJob) -> Outcome:
     """Run an atomic handler. `Settled` where the database has the end already; any other outcome is still to record."""
     attempt = _Attempt(job)
     try:
         with transaction.atomic(durable=True):
             transaction.on_commit(attempt.note_commit)  # before any hook of the handler
-            attempt.complete(_answer(kind, context))
+            attempt.begin()
+            try:
+                outcome = _answer(kind, context)
+            finally:
+                attempt.check_whole()
+            attempt.complete(outcome)
     except _NotCompleted as stopped:
         return stopped.outcome
     except BaseException as error:
@@ -80,7 +98,28 @@ class _Attempt:
         self._job = job
         self._transition = Transition(job=job, target=State.COMPLETED)
         self._recorded = Recorded()
+        self._mark = f"{job.id}.{job.attempt}.{job.worker_id}"
         self.committing = self._committed = False
+
+    def begin(self) -> None:
+        """Open the transaction and mark it. The mark goes with it, however it ends."""
+        with django_cursor() as cursor:
+            cursor.execute("SELECT set_config('opsched.attempt', %s, true)", [self._mark])
+
+    def check_whole(self) -> None:
+        """Raises TransactionEnded where the handler ended the transaction, whatever it answered or raised.
+
+        One that failed, or whose connection is gone, cannot be asked; nor can anything be completed in it.
+        """
+        own = connection.connection
+        if own is None or own.closed or own.info.transaction_status is TransactionStatus.INERROR:
+            return
+        with contextlib.suppress(Error):
+            with django_cursor() as cursor:
+                cursor.execute("SELECT current_setting('opsched.attempt', true)")
+                if cursor.fetchone()[0] == self._mark:
+                    return
+            raise TransactionEnded
 
     def complete(self, outcome: Outcome) -> None:
         """Write the completion into the open transaction. Raises where the handler's writes must not stay."""

@@ -47,7 +47,26 @@ def fail() -> None:
     raise ValueError("boom")
 
 
+def say(sql: str) -> Any:
+    """SQL of the handler's own, past Django."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def commit_and_fail() -> None:
+    say("COMMIT")
+    raise ValueError("boom")
+
+
 ENDS: dict[str, Callable[[], Any]] = {
+    "commit": lambda: say("COMMIT"),
+    "commit and go on": lambda: say("COMMIT") or say("SELECT 1"),
+    "commit and chain": lambda: say("COMMIT AND CHAIN"),
+    "commit by the driver": lambda: connection.connection.commit(),  # noqa: PLW0108 - likewise
+    "commit and fail": commit_and_fail,
+    "commit and retry": lambda: say("COMMIT") or Retry(after=0),
+    "roll back": lambda: say("ROLLBACK"),
+    "savepoint": lambda: say("SAVEPOINT own; ROLLBACK TO own; RELEASE own"),
     "raise": fail,
     "retry": lambda: Retry(after=60),
     "snooze": lambda: Snooze(60),

@@ -116,6 +116,47 @@ def test_whatever_is_not_a_completion_undoes_the_writes(
 
 
 @pytest.mark.parametrize(
+    ("how", "left"),
+    [
+        ("commit", 1),
+        ("commit and go on", 1),
+        ("commit and chain", 1),
+        ("commit by the driver", 1),
+        ("commit and fail", 1),
+        ("commit and retry", 1),
+        ("roll back", 0),
+    ],
+)
+def test_a_handler_that_ends_its_transaction_itself_is_found_out(bench: Bench, how: str, left: int) -> None:
+    """What it has committed stays; so it is not tried again, and nobody is told that the job completed."""
+    job = jobs.submit("atomic.answer", {"how": how})
+    bench.until(job.id, "dead")
+    assert len(effects()) == left
+    (attempt,) = Attempt.objects.all()
+    assert (attempt.outcome, attempt.error_class) == ("failed", "TransactionEnded")
+    assert "COMMIT or ROLLBACK" in attempt.message
+    assert "completed" not in bench.scheduler.stats
+    assert_consistent(connection.cursor())
+
+
+def test_savepoints_of_the_handlers_own_are_no_end(bench: Bench) -> None:
+    job = jobs.submit("atomic.answer", {"how": "savepoint"})
+    bench.until(job.id, "completed")
+    assert effects() == [(job.id, 1)]
+
+
+def test_unless_it_is_looked_for_half_of_a_transaction_passes_for_the_whole(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: effect and completion are of two transactions, and the job says it completed."""
+    monkeypatch.setattr(atomic._Attempt, "check_whole", lambda _: None)
+    job = jobs.submit("atomic.answer", {"how": "commit and go on"})
+    bench.until(job.id, "completed")
+    written = ask("SELECT xmin::text FROM test_effect UNION SELECT xmin::text FROM jobs_job")
+    assert len(written) == 2
+
+
+@pytest.mark.parametrize(
     ("kind", "left"), [("atomic.gated", [2]), ("careless.gated", [1, 2])], ids=["atomic", "control"]
 )
 def test_who_was_presumed_dead_leaves_no_effect(bench: Bench, kind: str, left: list[int]) -> None:
