@@ -117,9 +117,9 @@ def decide(
 
     `policies` is asked for failures only, and `backoff` only where a delay is needed.
     """
-    if isinstance(outcome, Failed) and not outcome.permanent:
-        backoff, outcome = _by_policy(outcome, policies(), backoff)
     try:
+        if isinstance(outcome, Failed) and not outcome.permanent:
+            backoff, outcome = _by_policy(outcome, policies(), backoff)
         return _decide(job, outcome, backoff=backoff, max_result=max_result, rng=rng)
     except Exception as error:  # noqa: BLE001 - such as Snooze("soon"), or a result whose own methods fail
         # The outcome is user code's: a handler's mistake ends its own attempt, not the worker.

@@ -24,7 +24,6 @@ __all__ = ["Attempts", "Ended"]
 
 Ended = tuple[ClaimedJob, Outcome]
 
-
 logger = logging.getLogger("opsched.worker")
 
 
@@ -62,8 +61,9 @@ class Attempts:
             self.running.pop(context.job_id, None)
 
     def end(self, job: ClaimedJob, outcome: Outcome, began: float) -> None:
+        spent = time.monotonic() - began
         self.ended.append((job, outcome))
-        self.busy_seconds += time.monotonic() - began
+        self.busy_seconds += spent  # no call in here: another thread's addition could come between
 
     def give_up(self, context: JobContext, outcome: Outcome) -> bool:
         """End an attempt whose handler runs on. False when the handler was faster."""

@@ -105,7 +105,12 @@ class Coroutines:
             self._slots.release()  # taken back
             return
         began = time.monotonic()
-        outcome = await self._run(kind, job, began)
+        try:
+            outcome = await self._run(kind, job, began)
+        except Exception as error:
+            # Nobody looks at this task: its slot and its job would be gone for as long as the worker lives.
+            logger.exception("job %d: what runs its handler failed", job.id)
+            outcome = completion.failure(error)
         if outcome is None:
             return  # another has had its place since it was given up
         self._attempts.end(job, outcome, began)

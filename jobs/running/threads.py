@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,8 @@ from jobs.running.processes import Processes
 from jobs.store.values import ClaimedJob
 
 __all__ = ["Threads"]
+
+logger = logging.getLogger("opsched.worker")
 
 
 class Threads:
@@ -70,7 +73,7 @@ class Threads:
         """End the threads that are idle; those inside a handler are daemons and end with the process."""
         for _ in self._threads:
             self._queue.put(None)
-        for thread in self._threads:
+        for thread in list(self._threads):  # one that was left behind takes itself out
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def put(self, job: ClaimedJob) -> None:
@@ -94,7 +97,12 @@ class Threads:
     def _serve(self) -> None:
         while (job := self._queue.get()) is not None:
             began = time.monotonic()
-            outcome = self._run(job, began)
+            try:
+                outcome = self._run(job, began)
+            except BaseException as error:
+                # A thread that ended would keep its job for ever, since its worker lives: nobody would rescue it.
+                logger.exception("job %d: what runs its handler failed", job.id)
+                outcome = completion.failure(error)
             if outcome is None:
                 self._threads.remove(threading.current_thread())
                 break  # another thread has its place

@@ -165,6 +165,17 @@ def test_errors_that_were_given_as_one_text_are_told_as_one() -> None:
 _WRONG: Any = ["soon", None, 5]
 
 
+def test_a_failure_whose_classes_cannot_be_read_ends_its_attempt_and_not_the_worker() -> None:
+    """A handler may raise one of its own making."""
+    outcome = Failed(error_class="E", message="m", classes=_WRONG[2])
+    found = decide(
+        job(), outcome, backoff=lambda: Fixed(seconds=8), max_result=100, rng=random.Random(1), policies=dict
+    )
+    assert found.target is State.DEAD
+    assert found.error is not None
+    assert found.error.error_class == "InvalidOutcome"
+
+
 @pytest.mark.parametrize(
     "outcome",
     [

@@ -193,6 +193,28 @@ def test_an_answer_that_cannot_be_looked_at_ends_the_job_and_not_its_thread(exec
     assert found[1].error_class == "ZeroDivisionError"
 
 
+@pytest.mark.parametrize("handler", [quick, quick_async], ids=["thread", "loop"])
+def test_what_breaks_around_a_handler_ends_the_job_and_not_what_runs_the_next(
+    executor: Make, monkeypatch: pytest.MonkeyPatch, handler: Callable[..., Any]
+) -> None:
+    """Its worker lives, so nobody would rescue a job whose thread is gone."""
+    one = executor(handler, concurrency=1)
+    real, broken = one._attempts.begin, [OSError("too many open files")]
+
+    def begin(*args: Any) -> Any:
+        if broken:
+            raise broken.pop()
+        return real(*args)
+
+    monkeypatch.setattr(one._attempts, "begin", begin)
+    one.put([claimed(handler.__name__, 1), claimed(handler.__name__, 2)])
+    found = {job.id: outcome for job, outcome in ends(one, 2)}
+    failed = found[1]
+    assert isinstance(failed, Failed)
+    assert failed.message == "too many open files"
+    assert isinstance(found[2], Completed)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("how", ["a task that exits", "a stopped loop"])
 def test_an_async_handler_cannot_end_the_loop_of_the_others(executor: Make, how: str) -> None:
