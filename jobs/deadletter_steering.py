@@ -22,7 +22,7 @@ from jobs.store import letters, runs
 from jobs.store.runs import Run
 from notifications.log import append
 
-__all__ = ["change_group", "pause", "resume", "stop", "undo"]
+__all__ = ["change_group", "pause", "recount", "resume", "stop", "undo"]
 
 _DONE = {"pause": "paused", "resume": "resumed", "stop": "stopped"}
 MAX_NOTE = 4_000
@@ -86,7 +86,7 @@ def undo(actor: Actor, run_id: int, *, reason: str, ids: Iterable[int] | None = 
         if not wanted and not asked:
             raise ActionRefused("Nothing of the run is left that could be taken back.")
         back = letters.undo_replay if run.action == "replay" else letters.undo_discard
-        moved = back(cursor, run_id, wanted)
+        moved, held_back = back(cursor, run_id, wanted)
         letters.record(
             cursor,
             moved,
@@ -105,7 +105,8 @@ def undo(actor: Actor, run_id: int, *, reason: str, ids: Iterable[int] | None = 
         done = {job.id for job in moved}
         strange = [job for job in asked or [] if job not in wanted]
         refused = [Refusal(id=job, reason=f"job {job} is nothing that this run did") for job in strange]
-        refused += _started([job for job in wanted if job not in done])
+        refused += [Refusal(id=job, reason=f"job {job}: {why}") for job, why in sorted(held_back.items())]
+        refused += _started([job for job in wanted if job not in done and job not in held_back])
         return LettersResult(done=sorted(done), refused=refused, run=run_id)
 
     return acting(work)
@@ -159,6 +160,24 @@ def change_group(actor: Actor, fingerprint: str, *, owner: str | None, note: str
         append(cursor, [ops_event(EventKind.DEADLETTERS_GROUP, **told)])
         record(cursor, actor, "change", "deadlettergroup", fingerprint, before=before, after=after)
         return group
+
+    return acting(work)
+
+
+def recount(actor: Actor) -> list[tuple[str, int, int]]:
+    """Count the letters of all groups anew: those that were wrong, with the count before and now.
+
+    Counts are exact by themselves; this is for a database that was mended by hand. Permission
+    `jobs.change_deadlettergroup`.
+    """
+    actor.require("jobs.change_deadlettergroup")
+
+    def work(cursor: Any) -> list[tuple[str, int, int]]:
+        wrong = letters.recount(cursor)
+        for fingerprint, before, after in wrong:
+            told = {"before": {"count": before}, "after": {"count": after}}
+            record(cursor, actor, "recount", "deadlettergroup", fingerprint, reason="", **told)
+        return wrong
 
     return acting(work)
 

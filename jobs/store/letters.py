@@ -1,6 +1,7 @@
 """Dead letters leave for a run and come back by an undo; and the counts of their groups. Needs a transaction.
 
-Order of locks: the run, the rows in jobs_ready (undo of a replay), the jobs by id, everything else. The group counts
+Order of locks: the run, unique keys (undo of a discard), the rows in jobs_ready (undo of a replay), the jobs by id,
+everything else. The group counts
 take no lock at all: see `DeadLetterTally`.
 """
 
@@ -16,11 +17,12 @@ from jobs.states import State
 from jobs.store import moving
 from jobs.store.runs import Run
 from jobs.store.statements import Cursor, execute, rows
+from jobs.store.uniqueness import take_again
 from jobs.store.values import Moved
 from jobs.store.workflows import move_counts
 from notifications.log import append
 
-__all__ = ["discard", "fold", "forget", "record", "replay", "undo_discard", "undo_replay"]
+__all__ = ["discard", "fold", "forget", "record", "recount", "replay", "undo_discard", "undo_replay"]
 
 FOLD_LOCK = 0x6F70_7363_0002  # the janitor's is ..._0001
 _FOLDED = 50_000
@@ -90,28 +92,33 @@ def _keep(cursor: Cursor, run: Run, ids: Sequence[int], *, now: datetime | None,
     execute(cursor, "keep_letters", {"run": run.id, "ids": list(ids), "now": now, "payload": payload})
 
 
-def undo_replay(cursor: Cursor, run_id: int, ids: Sequence[int]) -> list[Moved]:
-    """Those that have not started become dead letters again, as they were."""
+def undo_replay(cursor: Cursor, run_id: int, ids: Sequence[int]) -> tuple[list[Moved], dict[int, str]]:
+    """Those that have not started become dead letters again, as they were. None is refused for another reason."""
     held = moving.hold(cursor, ids)
     moved = _moved(rows(cursor, "undo_replay", {"run": run_id, "ids": held})) if held else []
     _tell(cursor, moved, State.DEAD)
     move_counts(cursor, [(job.workflow_id, State.AVAILABLE, State.DEAD) for job in moved])
-    return moved
+    return moved, {}
 
 
-def undo_discard(cursor: Cursor, run_id: int, ids: Sequence[int]) -> list[Moved]:
-    """Discarded ones become dead letters again, and what was skipped with them waits for its parents again."""
+def undo_discard(cursor: Cursor, run_id: int, ids: Sequence[int]) -> tuple[list[Moved], dict[int, str]]:
+    """Discarded ones become dead letters again, and what was skipped with them waits for its parents again.
+
+    Also: jobs that must stay discarded, and why: a dead letter is unfinished, and another has the unique key by now.
+    """
+    refused = take_again(cursor, ids)
+    wanted = [job for job in ids if job not in refused]
     edges = rows(cursor, "skipped_with", {"run": run_id})
     # All jobs this can touch are held at once, in order: parents too, so that none completes while they are counted.
-    everybody = sorted({*ids, *(edge[0] for edge in edges), *(edge[1] for edge in edges)})
+    everybody = sorted({*wanted, *(edge[0] for edge in edges), *(edge[1] for edge in edges)})
     rows(cursor, "lock_jobs", {"ids": everybody})
-    moved = _moved(rows(cursor, "undo_discard", {"run": run_id, "ids": list(ids)}))
+    moved = _moved(rows(cursor, "undo_discard", {"run": run_id, "ids": wanted}))
     _tell(cursor, moved, State.DEAD)
     back = _wait_again(cursor, run_id, edges) if moved else []
     _tell(cursor, back, State.BLOCKED)
     changes = [(job.workflow_id, State.DISCARDED, State.DEAD) for job in moved]
     move_counts(cursor, [*changes, *((job.workflow_id, State.SKIPPED, State.BLOCKED) for job in back)])
-    return moved
+    return moved, refused
 
 
 def _wait_again(cursor: Cursor, run_id: int, edges: Sequence[tuple[Any, ...]]) -> list[Moved]:
@@ -141,6 +148,11 @@ def _wait_again(cursor: Cursor, run_id: int, edges: Sequence[tuple[Any, ...]]) -
 def fold(cursor: Cursor) -> int:
     """Add what came and went to the groups; how many of them changed."""
     return execute(cursor, "fold_tallies", {"lock": FOLD_LOCK, "limit": _FOLDED})
+
+
+def recount(cursor: Cursor) -> list[tuple[str, int, int]]:
+    """Put right the groups whose count is wrong: fingerprint, the count before, the count now. Reads all letters."""
+    return sorted((row[0], row[1], row[2]) for row in rows(cursor, "recount_groups", {}))
 
 
 def forget(cursor: Cursor, *, keep: float) -> int:

@@ -1,7 +1,8 @@
 """Submission of jobs with unique keys: one job a key, whoever else submits it at the same moment.
 
-First the keys are taken or locked, in one order; then whoever holds them is looked at; only then are jobs inserted. All
-in the caller's transaction: rolled back, the keys are free again. Jobs without a key come here only beside ones with.
+First the keys are taken or locked, in one order; then whoever holds them is looked at; only then are jobs inserted, or
+brought back. All in the caller's transaction: rolled back, the keys are free again. Jobs without a key come here only
+beside ones with.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from jobs.store.values import NewJob
 from jobs.unique import Existing, Unique
 from notifications.log import EventDraft, append
 
-__all__ = ["Placed", "delete_free_keys", "insert_unique", "release", "settle_keys"]
+__all__ = ["Placed", "delete_free_keys", "insert_unique", "release", "settle_keys", "take_again"]
 
 Name = tuple[str, str]
 """Key, kind: the order in which they are locked."""
@@ -86,6 +87,28 @@ def insert_unique(
         Placed(id=new[place].id, state=new[place].state) if place in new else next(answers)
         for place in range(len(jobs))
     ]
+
+
+def take_again(cursor: Cursor, ids: Sequence[int]) -> dict[int, str]:
+    """Jobs that ended come back to where they are unfinished: those with such a key take it again, the newest first.
+
+    Returns the jobs that must stay as they are, and why: somebody else has their key. Locks keys, so comes before jobs.
+    """
+    mine: dict[int, Name] = {
+        job: (key, kind) for job, kind, key in rows(cursor, "keys_of_unfinished", {"ids": list(ids)})
+    }
+    if not mine:
+        return {}
+    holders = {name: holder.id for name, holder in _holders(cursor, sorted(set(mine.values())), None).items()}
+    for job, name in mine.items():
+        holders.setdefault(name, job)
+    back = [(job, name) for job, name in mine.items() if holders[name] == job]
+    _bind(cursor, [(kind, Unique(key), job) for job, (key, kind) in back], now=None)
+    return {
+        job: f'its unique key "{name[0]}" belongs to job {holders[name]} by now'
+        for job, name in mine.items()
+        if holders[name] != job
+    }
 
 
 def settle_keys(cursor: Cursor, ids: Sequence[int]) -> None:
@@ -198,9 +221,20 @@ def _insert(
     if not jobs:
         return []
     placed = insert_jobs(cursor, jobs, user_id=user_id, now=now)
-    keyed = [(job, job.unique, job_id) for job, (job_id, _) in zip(jobs, placed, strict=True) if job.unique]
+    keyed = [
+        (job.kind, job.unique, job_id) for job, (job_id, _) in zip(jobs, placed, strict=True) if job.unique
+    ]
+    _bind(cursor, keyed, now=now)
+    return [
+        _Holder(id=job_id, state=state, where=(job.kind, job.queue, None))
+        for job, (job_id, state) in zip(jobs, placed, strict=True)
+    ]
+
+
+def _bind(cursor: Cursor, keyed: Sequence[tuple[str, Unique, int]], *, now: datetime | None) -> None:
+    """Kind, key and job: the keys, whose rows are locked, are these jobs' from now on."""
     bound = {
-        "kinds": [job.kind for job, _, _ in keyed],
+        "kinds": [kind for kind, _, _ in keyed],
         "keys": [unique.key for _, unique, _ in keyed],
         "jobs": [job_id for _, _, job_id in keyed],
         "scopes": [unique.scope for _, unique, _ in keyed],
@@ -208,10 +242,6 @@ def _insert(
         "now": now,
     }
     execute(cursor, "bind_uniquekeys", bound)
-    return [
-        _Holder(id=job_id, state=state, where=(job.kind, job.queue, None))
-        for job, (job_id, state) in zip(jobs, placed, strict=True)
-    ]
 
 
 def _replace(cursor: Cursor, duplicates: Sequence[tuple[NewJob, _Holder]]) -> set[int]:

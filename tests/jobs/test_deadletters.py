@@ -26,13 +26,14 @@ from jobs.models import (
     DeadLetterTally,
     Job,
     OperatorAction,
+    UniqueKey,
 )
 from jobs.queries import groups
 from jobs.states import State
 from jobs.store import letters
 from jobs.store.ending import end_attempts
 from jobs.store.values import Error, Transition
-from tests.jobs.ground import consistent, make_worker, person, state_of, take, told
+from tests.jobs.ground import consistent, last_action, make_worker, person, state_of, take, told
 
 pytestmark = pytest.mark.django_db
 
@@ -288,6 +289,26 @@ def test_permissions_are_asked_for_by_each_action() -> None:
     assert state_of(job) == "dead"
 
 
+def test_counts_that_are_wrong_are_put_right_and_told() -> None:
+    dead(2)
+    dead(1, fingerprint="e" * 32)
+    with django_cursor() as cursor:
+        letters.fold(cursor)
+    dead(3, fingerprint="e" * 32)
+    assert steering.recount(ME) == []
+    DeadLetterGroup.objects.filter(pk="e" * 32).update(count=7)
+    assert steering.recount(ME) == [("e" * 32, 7, 1)]
+    assert counts() == {"f" * 32: 2, "e" * 32: 4}
+    assert (last_action().action, last_action().before, last_action().after) == (
+        "recount",
+        {"count": 7},
+        {"count": 1},
+    )
+    with pytest.raises(PermissionDenied):
+        steering.recount(Actor.of(person("viewer", "view_deadlettergroup")))
+    consistent()
+
+
 # -- undo --------------------------------------------------------------------------------------------------------------
 
 
@@ -379,6 +400,71 @@ def test_a_skipped_job_stays_skipped_while_another_parent_has_ended_without_comp
     assert result.run is not None
     steering.undo(ME, result.run, reason="it was not")
     assert [state_of(one.id) for one in (a, b, c)] == ["dead", "skipped", "skipped"]
+    consistent()
+
+
+def keyed(key: str, **options: Any) -> int:
+    return jobs.submit("test.echo", unique_key=jobs.Unique(key, **options)).id
+
+
+def discarded(*ids: int) -> int:
+    run = deadletters.discard(ME, ids, reason="pointless").run
+    assert run is not None
+    return run
+
+
+def test_undo_of_a_discard_leaves_alone_whose_unique_key_somebody_else_has() -> None:
+    mine, free, without = die(keyed("taken"), keyed("free"), jobs.submit("test.echo").id)
+    run = discarded(mine, free, without)
+    other = keyed("taken")
+    back = steering.undo(ME, run, reason="it was not")
+    assert back.done == [free, without]
+    assert [(one.id, one.reason) for one in back.refused] == [
+        (mine, f'job {mine}: its unique key "taken" belongs to job {other} by now')
+    ]
+    assert [state_of(job) for job in (mine, free, without, other)] == [
+        "discarded",
+        "dead",
+        "dead",
+        "available",
+    ]
+    assert keyed("free") == free, "it holds its key again"
+    consistent()
+
+
+def test_when_the_other_job_has_ended_the_key_is_taken_again() -> None:
+    (mine,) = die(keyed("k"))
+    run = discarded(mine)
+    other = keyed("k")
+    assert steering.undo(ME, run, reason="it was not", ids=[mine]).done == []
+    control.cancel(ME, [other])
+    assert steering.undo(ME, run, reason="it was not").done == [mine]
+    assert keyed("k") == mine
+    assert counts() == {"f" * 32: 1}
+    consistent()
+
+
+def test_of_two_discarded_jobs_with_one_key_the_newer_comes_back() -> None:
+    (old,) = die(keyed("k"))
+    discarded(old)
+    (new,) = die(keyed("k"))
+    first, second = DeadLetterItem.objects.get(job_id=old).run_id, discarded(new)
+    DeadLetterItem.objects.filter(run_id=second).update(run_id=first)
+    back = steering.undo(ME, first, reason="both")
+    assert (back.done, [one.id for one in back.refused]) == ([new], [old])
+    assert f"belongs to job {new}" in back.refused[0].reason
+    assert keyed("k") == new
+    consistent()
+
+
+def test_a_key_held_for_a_window_is_no_reason_to_stay_discarded() -> None:
+    """Whoever has it may do so beside an unfinished job: its window was over."""
+    (mine,) = die(keyed("k", scope="window", seconds=60))
+    run = discarded(mine)
+    UniqueKey.objects.update(until=datetime(2020, 1, 1, tzinfo=UTC))
+    other = keyed("k", scope="window", seconds=60)
+    assert steering.undo(ME, run, reason="it was not").done == [mine]
+    assert keyed("k") == other
     consistent()
 
 

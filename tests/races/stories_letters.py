@@ -151,6 +151,7 @@ def what_is_over() -> str:
 def tidy(_: str) -> None:
     with open_connection("story") as own:
         in_transaction(own, letters.fold)
+        in_transaction(own, letters.recount)
         in_transaction(own, lambda cursor: letters.forget(cursor, keep=86400.0))
 
 

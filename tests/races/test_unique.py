@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from jobs import JobSpec, Submitted, Unique, submit_many
+from jobs import JobSpec, Submitted, Unique, deadletters, submit_many
+from jobs import deadletter_steering as steering
+from jobs.acting import Actor
 from jobs.database import django_cursor
 from jobs.models import Job, UniqueKey
 from jobs.retention import delete_old_jobs
-from jobs.states import State
+from jobs.states import FINISHED, State
+from jobs.store import letters
 from jobs.store.uniqueness import insert_unique
 from jobs.store.values import Transition
 from jobs.submit import prepare
-from tests.races.harness import KIND, Hand, together
+from tests.races.harness import KIND, Hand, dead, together
 from tests.support_consistency import assert_consistent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -156,3 +159,71 @@ def test_a_submitter_and_the_janitor_agree_about_a_key(hand: Callable[..., Hand]
         assert made[0].duplicate is False
         assert UniqueKey.objects.get(key=key).job_id == made[0].id
         assert submit_many([one(key)])[0].id == made[0].id
+
+
+# -- an undone discard -------------------------------------------------------------------------------------------------
+
+
+def discarded_with_a_key(hand: Callable[..., Hand]) -> tuple[int, int]:
+    """A discarded dead letter with the key "k", and the run that can be undone."""
+    job_id = submit_many([one("k")])[0].id
+    worker = hand()
+    worker.end(*(dead(job) for job in worker.claim([job_id])))
+    run = deadletters.discard(Actor(), [job_id], reason="r").run
+    assert run is not None
+    return job_id, run
+
+
+def undoing(run: int) -> list[int]:
+    """From a thread of its own."""
+    try:
+        return [len(steering.undo(Actor(), run, reason="r").done)]
+    finally:
+        connection.close()
+
+
+def unfinished() -> int:
+    return Job.objects.exclude(state__in=FINISHED).count()
+
+
+def submission_before_undo(hand: Callable[..., Hand], behind: Callable[..., Any]) -> list[int]:
+    """The undo begins before a submission of the same key has committed; how many jobs came back."""
+    _, run = discarded_with_a_key(hand)
+    open_transaction = transaction.atomic()
+    open_transaction.__enter__()
+    assert not submit_many([one("k")])[0].duplicate
+    done: list[int] = behind(lambda: open_transaction.__exit__(None, None, None), lambda: undoing(run))
+    return done
+
+
+def test_an_undo_waits_for_a_submission_of_the_same_key_and_leaves_it_alone(
+    hand: Callable[..., Hand], behind: Callable[..., Any]
+) -> None:
+    assert submission_before_undo(hand, behind) == [0]
+    assert unfinished() == 1
+    assert_consistent(connection.cursor())
+
+
+def test_without_taking_the_key_two_unfinished_jobs_have_it(
+    hand: Callable[..., Hand], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control."""
+    monkeypatch.setattr(letters, "take_again", lambda *_: {})
+    done = submission_before_undo(hand, lambda release, work: (work_in_a_thread(work), release())[0])
+    assert (done, unfinished()) == ([1], 2)
+
+
+def work_in_a_thread(work: Callable[[], Any]) -> Any:
+    return together(work)[0]
+
+
+def test_a_submission_waits_for_an_undo_and_meets_the_job_that_came_back(
+    hand: Callable[..., Hand], behind: Callable[..., Any]
+) -> None:
+    job_id, run = discarded_with_a_key(hand)
+    open_transaction = transaction.atomic()
+    open_transaction.__enter__()
+    assert steering.undo(Actor(), run, reason="r").done == [job_id]
+    (met,) = behind(lambda: open_transaction.__exit__(None, None, None), lambda: submitting(one("k")))
+    assert (met.duplicate, met.id, met.state) == (True, job_id, "dead")
+    assert_consistent(connection.cursor())

@@ -26,6 +26,8 @@ from notifications import doorbell
 __all__ = ["Command"]
 
 _MOST = 1_000
+_SAID = 20
+"""Refusals that are told one by one; JSON has them all."""
 
 
 class Command(BaseCommand):
@@ -36,6 +38,7 @@ class Command(BaseCommand):
         listed = actions.add_parser("groups", help="Errors with their letters, newest death first.")
         listed.add_argument("--limit", type=int, default=20, help=f"1..{_MOST} (default 20).")
         _with_json(listed)
+        _with_json(actions.add_parser("recount", help="Count all groups anew, after repairs by hand."))
         for action, text in (
             ("replay", "Replay the letters that fit."),
             ("discard", "Discard the letters that fit."),
@@ -107,6 +110,15 @@ class Command(BaseCommand):
             line = "  ".join(plain(word.splitlines()[0]) if word else "-" for word in words)
             self.stdout.write(json.dumps(told) if options["json"] else line)
 
+    def _recount(self, options: dict[str, Any]) -> None:
+        wrong = steering.recount(Actor())
+        for fingerprint, before, after in wrong:
+            told = {"fingerprint": fingerprint, "before": before, "after": after}
+            line = f"{fingerprint}  {before} -> {after}"
+            self.stdout.write(json.dumps(told) if options["json"] else line)
+        if not wrong and not options["json"]:
+            self.stdout.write("Every count is right.")
+
     def _replay(self, options: dict[str, Any]) -> None:
         how = {name: options[name] for name in ("attempts", "canary", "per_minute")}
         self._set(options, "replay", how)
@@ -151,8 +163,9 @@ class Command(BaseCommand):
             "done": result.done,
             "refused": [{"id": one.id, "reason": one.reason} for one in result.refused],
         }
-        text = f"{len(result.done):,} taken back, {len(result.refused):,} left alone"
-        self.stdout.write(json.dumps(told) if options["json"] else text)
+        lines = [f"{len(result.done):,} taken back, {len(result.refused):,} left alone"]
+        lines += [one.reason for one in result.refused[:_SAID]]
+        self.stdout.write(json.dumps(told) if options["json"] else "\n".join(lines))
 
     def _tell(self, run: DeadLetterRun, options: dict[str, Any]) -> None:
         names = ("action", "state", "total", "done", "refused", "returned", "undone", "why")

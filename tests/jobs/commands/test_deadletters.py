@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from jobs.models import DeadLetter, DeadLetterRun
-from tests.jobs.test_deadletters import dead
+import jobs
+from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun
+from tests.jobs.test_deadletters import dead, die
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +49,24 @@ def test_a_paced_replay_is_steered() -> None:
     assert run["state"] == "running"
     states = [told(verb, str(run["run"]))["state"] for verb in ("pause", "resume", "stop")]
     assert states == ["paused", "running", "stopped"]
+
+
+def test_who_is_left_alone_by_an_undo_is_told_with_the_reason() -> None:
+    (mine,) = die(jobs.submit("test.echo", unique_key="k").id)
+    done = told("discard", "--kind", "test.echo", "--reason", "pointless", "--yes")
+    other = jobs.submit("test.echo", unique_key="k").id
+    said = call("undo", str(done["run"]), "--reason", "it was not")
+    assert (
+        said == f'0 taken back, 1 left alone\njob {mine}: its unique key "k" belongs to job {other} by now\n'
+    )
+
+
+def test_counts_are_recounted() -> None:
+    dead(2)
+    assert call("recount") == "Every count is right.\n"
+    DeadLetterGroup.objects.update(count=9)
+    assert told("recount") == {"fingerprint": "f" * 32, "before": 9, "after": 0}
+    assert told("groups")["letters"] == 2
 
 
 @pytest.mark.parametrize(
