@@ -39,6 +39,10 @@ LOOK_UP = 1.0
 """Seconds of waiting for another holder after which a handler is asked whether it should stop."""
 RECORD_PATIENCE = 30.0
 """Seconds to keep trying to record an effect that has happened while the database is away."""
+# `fn` runs between two statements: a limit on silent transactions, which a server may have, would end the lock.
+_TERMS = """
+    SELECT set_config('lock_timeout', %s, true), set_config('idle_in_transaction_session_timeout', '0', true)
+"""
 
 
 def once(
@@ -133,7 +137,7 @@ class _Turn:
             try:
                 with connection.cursor() as cursor:
                     patience = f"{max(1, round(min(LOOK_UP, left) * 1000))}ms"
-                    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [patience])
+                    cursor.execute(_TERMS, [patience])
                     effects.lock(cursor, self.effect)
                     return effects.find(cursor, self.effect)
             except psycopg.errors.LockNotAvailable:

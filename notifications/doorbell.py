@@ -67,7 +67,6 @@ class Bell:
     def _run(self) -> None:
         while (due := self._wait()) is not None:
             self._send(due)
-        self._disconnect()
 
     def _wait(self) -> list[str] | None:
         """Channels to ring now; None to end. Ends by itself when idle, so that no connection is held for nothing."""
@@ -81,6 +80,8 @@ class Bell:
                     self._rang.update(dict.fromkeys(due, now))
                     return due
                 if self._closing or (not self._pending and now >= idle_at):
+                    # Before the next ring can start another thread, which uses the connection as well.
+                    self._disconnect()
                     self._thread = None
                     return None
                 next_at = min((self._rang[c] + INTERVAL for c in self._pending), default=idle_at)

@@ -92,6 +92,25 @@ def test_close_sends_what_is_pending(listener: Listener, bell: Bell) -> None:
     assert listener.wait(5) == {CHANNEL}
 
 
+def test_an_idle_bell_lets_its_connection_go_before_the_next_ring_can_want_it(
+    bell: Bell, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the thread of that ring would be using it."""
+    monkeypatch.setattr(doorbell, "_IDLE", 0.0)
+    real, turns = bell._disconnect, list[Any]()
+
+    def disconnect() -> None:
+        turns.append(bell._thread)
+        real()
+
+    monkeypatch.setattr(bell, "_disconnect", disconnect)
+    bell.ring(CHANNEL)
+    eventually(lambda: bell._thread is None)
+    assert len(turns) == 1
+    assert turns[0] is not None
+    assert listener.wait(5) == {CHANNEL}
+
+
 def test_a_bell_that_cannot_be_rung_disturbs_nobody(
     bell: Bell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -200,6 +201,23 @@ def test_a_database_of_stricter_isolation_sees_the_record_it_waited_for(
             admin.execute(f'ALTER DATABASE "{name}" RESET default_transaction_isolation')
 
 
+def test_an_effect_may_take_longer_than_the_server_lets_transactions_be_silent() -> None:
+    """The server would end the session, and with it the lock, in the middle of the effect."""
+
+    def slow() -> str:
+        time.sleep(0.4)
+        return "sent"
+
+    name = connection.settings_dict["NAME"]
+    with open_connection("test admin") as admin:
+        admin.execute(f"ALTER DATABASE \"{name}\" SET idle_in_transaction_session_timeout = '100ms'")
+        try:
+            assert run(slow) == "sent"
+        finally:
+            admin.execute(f'ALTER DATABASE "{name}" RESET idle_in_transaction_session_timeout')
+    assert Effect.objects.get().result == "sent"
+
+
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\x00b", 42])
 def test_a_key_that_cannot_be_kept_is_refused(key: Any) -> None:
     with pytest.raises(ValueError, match="1 to 200 characters"):
@@ -215,6 +233,11 @@ def test_old_records_go_and_those_of_jobs_that_may_run_again_stay(bench: Bench) 
     with django_cursor() as cursor:
         assert effects.forget_old(cursor, keep=3600, limit=100) == 0
         cursor.execute("UPDATE jobs_effect SET created_at = created_at - interval '2 hours'")
-        assert effects.forget_old(cursor, keep=3600, limit=100) == 2
+        cursor.execute(
+            "UPDATE jobs_effect SET created_at = created_at - interval '1 hour' WHERE job_id = %s",
+            [waiting.id],
+        )
+        # The oldest of all stays, and does not stand in the way of those behind it.
+        assert effects.forget_old(cursor, keep=3600, limit=2) == 2
     assert list(Effect.objects.values_list("job_id", flat=True)) == [waiting.id]
     assert Job.objects.count() == 2
