@@ -1,5 +1,6 @@
 -- The other ends of an attempt, behind the same fence: retry, snooze, give back, die, discard, cancel. `refund` gives
--- the attempt back. `ready_at` stays, so that a job that is given back keeps its place in the line. Each of them leaves an attempt row, written from what this statement returns.
+-- the attempt back. `ready_at` stays, so that a job that is given back keeps its place in the line. What this returns is
+-- what the attempt's row in the history is written from.
 WITH input AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[], %(states)s::text[], %(refunds)s::bool[])
         AS u(id, attempt, state, refund)

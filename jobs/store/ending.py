@@ -101,9 +101,9 @@ def _end_others(cursor: Cursor, worker_id: int, transitions: Sequence[Transition
         return []
     _keep_history(cursor, worker_id, ended, started)
     _place(cursor, ended)
-    execute(
-        cursor, "clear_cancel_requests", {"ids": [t.job.id for t in ended if t.target is State.CANCELLED]}
-    )
+    cancelled = [t.job.id for t in ended if t.target is State.CANCELLED]
+    if cancelled:
+        execute(cursor, "clear_cancel_requests", {"ids": cancelled})
     append(cursor, [_event(t) for t in ended])
     return ended
 
