@@ -171,13 +171,13 @@ def _limits(facts: Facts) -> Iterator[Reason]:
     if limits.max_running is not None and facts.running >= limits.max_running:
         yield _places("queue_limit", f"the queue {facts.queue}", limits.max_running, facts.holders)
     if key and limits.key_max_running is not None and facts.key_running >= limits.key_max_running:
-        yield _places("key_limit", f"its key, {key}", limits.key_max_running, facts.key_holders)
+        yield _places("key_limit", f"its key {key}", limits.key_max_running, facts.key_holders)
     if limits.rate is not None and facts.tokens is not None and facts.tokens < 1:
         until = _refilled(facts.now, facts.tokens, limits.rate, limits.rate_seconds)
         yield _rate("queue_rate", f"the queue {facts.queue}", limits.rate, limits.rate_seconds, until)
     if key and limits.key_rate is not None and facts.key_tokens is not None and facts.key_tokens < 1:
         until = _refilled(facts.now, facts.key_tokens, limits.key_rate, limits.key_rate_seconds)
-        yield _rate("key_rate", f"its key, {key}", limits.key_rate, limits.key_rate_seconds, until)
+        yield _rate("key_rate", f"its key {key}", limits.key_rate, limits.key_rate_seconds, until)
 
 
 def _places(code: Code, whose: str, most: int, holders: Sequence[int]) -> Reason:

@@ -74,6 +74,8 @@ def _sentences(run: DeadLetterRun, parts: Sequence[tuple[str, str, int]]) -> lis
     if not run.total:
         return ["The set is empty: nothing would happen."]
     said = _of_discard(run) if run.action == "discard" else _of_replay(run, parts)
+    if gone := run.total - sum(number for _, _, number in parts):
+        said.append(f"{gone:,} of them changed since they were chosen, and will be left alone.")
     if run.truncated:
         said.append(
             f"More fit than one run takes: these are the {run.total:,} that died first. Do the rest afterwards."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
@@ -229,7 +230,8 @@ def _facts(row: DeadLetterRun, waiting: int) -> list[tuple[str, Any]]:
     if row.action == "replay":
         facts.append(("Fresh attempts", row.attempts))
         if row.canary:
-            fate = "completed" if row.canary_passed else "not yet completed"
+            died = "died again" if row.returned else "not yet completed"
+            fate = "completed" if row.canary_passed else died
             facts.append(("Canary", NOTHING if row.canary_job is None else job_link(row.canary_job)))
             facts.append(("The canary has", fate))
         if row.per_minute is not None:
@@ -246,4 +248,7 @@ def _chosen_by(row: DeadLetterRun) -> list[tuple[str, Any]]:
         "died_after": "died at or after",
         "died_before": "died before",
     }
-    return [(words.get(name, name), value) for name, value in row.filters.items()]
+    return [
+        (words.get(name, name), exact(datetime.fromisoformat(value)) if name.startswith("died_") else value)
+        for name, value in row.filters.items()
+    ]

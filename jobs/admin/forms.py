@@ -134,10 +134,6 @@ class MoveForm(OptionalReasonForm):
     )
     field_order = ("queue", "reason")
 
-    @classmethod
-    def start(cls, row: Model) -> dict[str, Any]:
-        return {"queue": row.queue}  # type: ignore[attr-defined]
-
 
 class RescheduleForm(OptionalReasonForm):
     scheduled_at = UtcTimeField(

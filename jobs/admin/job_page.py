@@ -134,7 +134,7 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
         ("Submitted", ago(job.created_at)),
         ("Not before", exact(job.scheduled_at)),
         ("Ready", ago(job.ready_at)),
-        ("Overtaken until", exact(overtaken_until(job)) if job.state == State.AVAILABLE else ""),
+        *([("Overtaken until", exact(overtaken_until(job)))] if job.state == State.AVAILABLE else []),
         ("Started", ago(job.started_at)),
         ("Finished", ago(job.finished_at)),
     ]

@@ -56,7 +56,7 @@ class PausedKindAdmin(SteeredAdmin):
     acts = (RESUME,)
     actions_list = ("pause_kind",)
     keyset = (Column(name="kind", read=name, descending=False),)
-    list_display = ("kind", "since", "paused_by", "reason")
+    list_display = ("kind", "since", "paused_by", "why")
     page_template = "admin/jobs/pausedkind/page.html"
     target_type = "kind"
     live_topic = ""
@@ -69,6 +69,10 @@ class PausedKindAdmin(SteeredAdmin):
     @admin.display(description="paused")
     def since(self, row: PausedKind) -> str:
         return ago(row.paused_at)
+
+    @admin.display(description="reason")
+    def why(self, row: PausedKind) -> str:
+        return row.reason[:120]
 
     def page_context(self, request: HttpRequest, row: PausedKind) -> dict[str, Any]:
         return {

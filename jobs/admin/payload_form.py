@@ -32,11 +32,10 @@ _LEFT_OUT = object()
 class AnyJson(forms.CharField):
     """Any JSON value as text."""
 
-    widget = UnfoldAdminTextareaWidget
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(strip=True, **kwargs)
-        self.widget.attrs.update({"rows": 4, "spellcheck": "false"})
+    def __init__(self, *, one_line: bool = False, **kwargs: Any) -> None:
+        widget = UnfoldAdminTextInputWidget() if one_line else UnfoldAdminTextareaWidget(attrs={"rows": 4})
+        super().__init__(strip=True, widget=widget, **kwargs)
+        self.widget.attrs["spellcheck"] = "false"
         self.widget.attrs["class"] = f"{self.widget.attrs.get('class', '')} jb-code-input"
 
     def to_python(self, value: Any) -> Any:
@@ -174,23 +173,33 @@ def _simple(kind: str, value: Any, shared: dict[str, Any]) -> forms.Field:
         case "integer":
             return forms.IntegerField(widget=UnfoldAdminIntegerFieldWidget(), **shared)
         case "number":
-            return AnyJson(**{**shared, "initial": "" if value is None else json.dumps(value)})
+            initial = "" if value is None else json.dumps(value)
+            return AnyJson(one_line=True, **{**shared, "initial": initial})
         case _:
             long = isinstance(value, str) and (len(value) > _LONG or "\n" in value)
-            widget: Any = UnfoldAdminTextareaWidget if long else UnfoldAdminTextInputWidget
-            return forms.CharField(strip=False, widget=widget(attrs={"autocomplete": "off"}), **shared)
+            attrs: dict[str, Any] = {"autocomplete": "off"}
+            widget: Any = (
+                UnfoldAdminTextareaWidget(attrs={**attrs, "rows": 4})
+                if long
+                else UnfoldAdminTextInputWidget(attrs=attrs)
+            )
+            return forms.CharField(strip=False, widget=widget, **shared)
 
 
 def _help(spec: dict[str, Any]) -> str:
+    """What the model says of a property, in sentences."""
     bounds = [
-        f"{word} {spec[key]}"
-        for key, word in (
-            ("minimum", "at least"),
-            ("exclusiveMinimum", "more than"),
-            ("maximum", "at most"),
-            ("exclusiveMaximum", "less than"),
-            ("maxLength", "characters at most:"),
+        words.format(spec[key])
+        for key, words in (
+            ("minimum", "at least {}"),
+            ("exclusiveMinimum", "more than {}"),
+            ("maximum", "at most {}"),
+            ("exclusiveMaximum", "less than {}"),
+            ("maxLength", "at most {} characters"),
         )
         if key in spec
     ]
-    return " ".join(filter(None, [spec.get("description", ""), ", ".join(bounds)]))
+    said = [str(spec.get("description", "")).strip(), ", ".join(bounds).capitalize()]
+    if spec.get("default") is not None and spec.get("type") != "boolean":
+        said.append(f"Empty: {json.dumps(spec['default'], ensure_ascii=False)[:_LONG]}")
+    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in said if text)

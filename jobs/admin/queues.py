@@ -239,12 +239,12 @@ def _limits(queue: Queue) -> str:
     found = []
     for whose, most, rate, seconds in (
         ("", queue.max_running, queue.rate, queue.rate_seconds),
-        ("a key: ", queue.key_max_running, queue.key_rate, queue.key_rate_seconds),
+        (" per key", queue.key_max_running, queue.key_rate, queue.key_rate_seconds),
     ):
         if most is not None:
-            found.append(f"{whose}{most:,} at once")
+            found.append(f"{most:,} at once{whose}")
         if rate is not None:
-            found.append(f"{whose}{rate:,} in {spoken(seconds)}")
+            found.append(f"{rate:,} in {spoken(seconds)}{whose}")
     return ", ".join(found) or NOTHING
 
 

@@ -41,6 +41,12 @@ def with_links(reason: Reason) -> SafeString:
 
 
 @register.filter
+def lower_first(sentence: str) -> str:
+    """For a sentence that follows a colon."""
+    return f"{sentence[:1].lower()}{sentence[1:]}"
+
+
+@register.filter
 def plus(number: int, more: int) -> int:
     return number + more
 

@@ -284,3 +284,35 @@ def test_the_list_leads_to_the_set_that_its_filters_show(world: World, as_operat
     workflow, (placed,) = jobs.submit_workflow("w", [jobs.JobSpec(kind="test.echo", key="k")])
     assert as_operator.get(f"/admin/jobs/deadletter/?workflow={workflow}").context["cl"].result_list == []
     assert placed.id
+
+
+def test_a_search_offers_no_set_since_a_set_would_be_larger_than_what_is_listed(
+    world: World, as_operator: Client
+) -> None:
+    page = as_operator.get(f"/admin/jobs/deadletter/?q=%23{world.dead}")
+    assert [row.pk for row in page.context["cl"].result_list] == [world.dead]
+    assert page.context["cl"].ways == []
+
+
+def test_a_preview_says_how_many_changed_since_they_were_chosen(as_operator: Client) -> None:
+    ids = dead(3)
+    run = choose(as_operator, died_after="2020-01-31T08:00")
+    act = {"keys": ids[0], "confirmed": "yes", "reason": "alone", "attempts": "1"}
+    as_operator.post("/admin/jobs/deadletter/_act/replay/", act)
+    page = as_operator.get(f"/admin/jobs/deadletterrun/{run.pk}/change/")
+    assert (
+        "1 of them changed since they were chosen, and will be left alone."
+        in page.context["preview"].sentences
+    )
+    assert page.context["chosen_by"] == [("died at or after", "2020-01-31 08:00:00 UTC")]
+    confirm(as_operator, run, per_minute="1")
+    shown = as_operator.get(f"/admin/jobs/deadletterrun/{run.pk}/change/").content.decode()
+    assert "Died at or after: 2020-01-31 08:00:00 UTC" in shown
+
+
+def test_the_fields_of_a_payload_say_what_the_model_says(letter: int, as_operator: Client) -> None:
+    form = as_operator.get(f"/admin/jobs/deadletter/{letter}/edit/").context["form"]
+    told = {field.label: field.help_text for field in form}
+    assert told["copies"] == "How many. At least 1. Empty: 1."
+    assert told["size"] == 'Empty: "A4".'
+    assert told["urgent"] == told["to"] == ""

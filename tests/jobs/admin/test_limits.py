@@ -31,7 +31,7 @@ def test_limits_are_set_shown_in_list_and_page_and_taken_off(world: World, as_op
     assert {name: getattr(row, name) for name in LIMITS} == LIMITS
     assert (row.weight, row.ageing_seconds) == (7, 5.0)
     listed = as_operator.get("/admin/jobs/queue/").content.decode()
-    assert "5 at once, 100 in 1 min, a key: 1 at once, a key: 2 in 500 ms" in listed
+    assert "5 at once, 100 in 1 min, 1 at once per key, 2 in 500 ms per key" in listed
     facts = dict(as_operator.get(f"/admin/jobs/queue/{world.queue}/change/").context["facts"])
     assert facts["At once"] == "5, of which 0 run"
     assert facts["Rate"] == "100 in 1 min, 10 at once"
