@@ -151,13 +151,23 @@ def bench(transactional_db: None) -> Iterator[Callable[..., Bench]]:
     kinds.GATE.clear()
     made: list[Bench] = []
 
-    def make(queue: str) -> Bench:
-        made.append(Bench(queues=(queue,)))
+    def make(*queues: str) -> Bench:
+        made.append(Bench(queues=queues, concurrency=4))
         return made[-1]
 
     yield make
     for one in made:
         one.close()
+
+
+def test_the_loop_claims_in_the_order_of_the_shares(bench: Any) -> None:
+    for queue, priority in (("a", -100), ("b", 100)):
+        jobs.submit_many([JobSpec(kind="test.gated", queue=queue, priority=priority)] * 6)
+    worker: Bench = bench("a", "b")
+    contended(worker.scheduler._window)
+    assert worker.scheduler.tick().claimed == 4
+    running = Job.objects.filter(state="running").values_list("queue", flat=True)
+    assert Counter(running) == {"a": 2, "b": 2}, "by rank all would be of the second"
 
 
 @pytest.mark.parametrize("whose", ["", "key_"])
