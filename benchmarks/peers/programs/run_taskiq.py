@@ -9,7 +9,8 @@ import runtime
 from taskiq.api import run_receiver_task
 from taskiq_redis import ListQueueBroker
 
-broker = ListQueueBroker(runtime.REDIS, queue_name="bench-taskiq")
+# Without the client's own time-out, which ends a worker that has had nothing to do for five seconds.
+broker = ListQueueBroker(runtime.REDIS, queue_name="bench-taskiq", socket_timeout=None)
 
 
 @broker.task(task_name="noop")
