@@ -65,8 +65,12 @@ class PreparingCursor(psycopg.Cursor[Any]):
     Errors are Django's, as those of its own cursors are: callers catch these, and Django drops a broken connection.
     """
 
+    def __init__(self, wrapper: Any) -> None:
+        super().__init__(wrapper.connection)
+        self._errors = wrapper.wrap_database_errors
+
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        with connections["default"].wrap_database_errors:
+        with self._errors:
             return super().execute(query, params, prepare=True, **options)
 
 
@@ -82,7 +86,7 @@ def django_cursor() -> Any:
     if connection.connection.prepare_threshold is None:
         # Django's default, which forbids it also where a cursor asks. By this one only who asks is served.
         connection.connection.prepare_threshold = _ONLY_WHERE_ASKED
-    return PreparingCursor(connection.connection)
+    return PreparingCursor(connection)
 
 
 class PipedCursor(psycopg.Cursor[Any]):
