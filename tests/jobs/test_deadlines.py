@@ -15,7 +15,7 @@ from jobs import JobSpec, deadletters, submit_workflow
 from jobs import deadletter_steering as steering
 from jobs.acting import Actor
 from jobs.core.backoff import Fixed
-from jobs.database import django_cursor
+from jobs.database import django_cursor, open_connection
 from jobs.errors import ConfigurationError, InvalidSubmission, JobTimeout
 from jobs.expiry import Expirer
 from jobs.letter_preview import describe
@@ -114,6 +114,17 @@ def test_what_has_not_begun_by_its_start_deadline_is_discarded_wherever_it_waits
     assert len(told("job.discarded")) == 3
     assert not Expiring.objects.exists()
     assert in_an_hour() == 0
+
+
+def test_what_one_worker_looks_at_the_others_pass_over() -> None:
+    """Were they to wait, a worker that is frozen in the middle of its look would hold all of them up."""
+    one = jobs.submit("test.echo", expires_at=soon()).id
+    with open_connection("other worker") as other, other.transaction(), other.cursor() as its:
+        assert expire_due(its, now=soon(3600)) == (1, False)
+        with transaction.atomic(), django_cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '3s'")
+            assert expire_due(cursor, now=soon(3600)) == (0, False)
+    assert closed(one)[0] == "discarded"
 
 
 def test_one_that_has_begun_in_time_goes_on() -> None:
