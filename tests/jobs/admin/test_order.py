@@ -76,7 +76,7 @@ def test_the_page_of_a_job_says_why_it_waits_and_until_when_others_may_go_first(
     live = as_operator.get(f"/admin/jobs/job/{world.available}/live/").content.decode()
     assert f"Its queue, {world.queue}, is paused, by otto." in live
     assert f"Its kind, {KIND}, is paused, by &lt;b&gt;eve&lt;/b&gt;." in live
-    assert "Not known" in live
+    assert "not known: it depends" in live
     assert facts(as_operator, world.available)["Overtaken until"]
     dead = as_operator.get(f"/admin/jobs/job/{world.dead}/change/").content.decode()
     assert "Why is it not running?" not in dead
