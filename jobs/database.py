@@ -118,14 +118,18 @@ class PipedCursor(psycopg.Cursor[Any]):
 
 
 def in_transaction(
-    connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result], *, piped: bool = False
+    connection: psycopg.Connection[Any],
+    work: Callable[[psycopg.Cursor[Any]], Result],
+    *,
+    piped: bool = False,
+    alone: bool = False,
 ) -> Result:
     """Run `work` in one transaction; again from the start after a deadlock. Other errors go to the caller.
 
     `piped`: BEGIN, COMMIT and statements that return nothing travel with the others instead of each on its own. Row
-    counts are not known then.
+    counts are not known then. `alone`: `work` runs one statement, which needs no BEGIN and COMMIT around it.
     """
-    run = _piped if piped and psycopg.Pipeline.is_supported() else _plain
+    run = _alone if alone else _piped if piped and psycopg.Pipeline.is_supported() else _plain
     for attempt in range(1, _TRIES + 1):
         try:
             return run(connection, work)
@@ -141,6 +145,11 @@ def in_transaction(
 
 def _plain(connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result]) -> Result:
     with connection.transaction(), connection.cursor() as cursor:
+        return work(cursor)
+
+
+def _alone(connection: psycopg.Connection[Any], work: Callable[[psycopg.Cursor[Any]], Result]) -> Result:
+    with connection.cursor() as cursor:
         return work(cursor)
 
 

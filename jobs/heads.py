@@ -48,6 +48,11 @@ class Heads:
         self._begin |= {(queue, kind): ranks[0] for queue, kind, _, ranks in lanes}
         return lanes
 
+    @property
+    def slow(self) -> bool:
+        """Have the last looks from the beginning become slow?"""
+        return len(self._took) == LOOKS and min(self._took) > SLOW
+
     def owed_in(self) -> float | None:
         """Seconds until what the last look may have passed over can be looked for; None when it passed over nothing."""
         return None if self._owed_at == float("-inf") else max(0.0, self._owed_at - time.monotonic())
@@ -57,9 +62,8 @@ class Heads:
         lanes = rows(cursor, "ready_heads", self._params | {"limit": limit})
         ended = time.monotonic()
         self._took.append(ended - began)
-        fastest = min(self._took) if len(self._took) == LOOKS else 0.0
-        if fastest > SLOW:
-            self._again_at = ended + min(AT_MOST, fastest / SHARE)
+        if self.slow:
+            self._again_at = ended + min(AT_MOST, min(self._took) / SHARE)
         return lanes
 
     def _from_where_they_began(self, cursor: Cursor, limit: int) -> list[Lane]:

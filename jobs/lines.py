@@ -16,6 +16,7 @@ from jobs.core.fair_share import FairShare
 from jobs.core.priority_queue import IndexedPriorityQueue
 from jobs.heads import Heads
 from jobs.store.statements import Cursor, rows
+from jobs.store.values import ClaimedJob, Moved
 
 __all__ = ["Lines"]
 
@@ -56,6 +57,11 @@ class Lines:
     def owed_in(self) -> float | None:
         """Seconds until a look that passes over nothing can be made; None when the last one was such."""
         return self._lanes_read.owed_in()
+
+    @property
+    def needs_a_look(self) -> bool:
+        """There are limits to keep, or looks have become slow: then nothing is claimed unseen."""
+        return bool(self._after) or self._lanes_read.slow
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -147,6 +153,21 @@ class Lines:
         """How long until it is worth a look because of a rate; infinite where none is used up."""
         return max(0.0, self._token_at - time.monotonic())
 
+    def add(self, moved: Iterable[Moved]) -> bool:
+        """Jobs that this worker has just made ready itself. False where a look is needed to know their places."""
+        wanted = [job for job in moved if self._serves(job)]
+        if wanted and (not self.complete or any(job.queue in self._after for job in wanted)):
+            return False
+        for job in wanted:
+            if job.id not in self._queue_of:
+                heap = self._heaps.setdefault(job.queue, IndexedPriorityQueue())
+                heap.push(job.id, (job.rank, job.id))
+                self._queue_of[job.id] = job.queue
+        return True
+
+    def _serves(self, job: Moved) -> bool:
+        return job.kind in self._kinds and (not self._names or job.queue in self._names)
+
     # -- claiming ------------------------------------------------------------------------------------------------------
 
     @property
@@ -203,6 +224,13 @@ class Lines:
         expected = missed + missed // 4 if taken else 2 * missed
         self._contended = min(CONTENDED_AT_MOST, expected) if missed else self._contended // 2
         return missed
+
+    def took_everything(self, jobs: Sequence[ClaimedJob]) -> None:
+        """A claim found nothing else that is ready: nothing is to be known but whose turn it was."""
+        self.complete = True
+        if jobs:
+            given = Counter(job.queue for job in jobs)
+            self._share.charge(given, list(given))
 
     def _forget(self, jobs: Sequence[int]) -> None:
         queues = list(map(self._queue_of.pop, jobs))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
@@ -24,17 +25,35 @@ from jobs.outcomes import DONE, GiveBack, Outcome
 from jobs.reconciling import reconcile
 from jobs.registry import Registry
 from jobs.states import State
-from jobs.store.claiming import claim, drop_claims
+from jobs.store.claiming import drop_claims
 from jobs.store.ending import end_attempts
-from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition, merge
+from jobs.store.moving import promote
+from jobs.store.statements import Cursor
+from jobs.store.values import Claimed, ClaimedJob, Moved, Recorded, Transition, merge
 from jobs.store.workers import end_sessions
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "Take", "Written"]
 
 _queue = attrgetter("job.queue")
 NOTHING = Claimed(claim_id=None, jobs=[])
 PATIENCE = 2.0
 """Seconds to wait for the server to be through with a commit whose answer never came."""
+Take = Callable[[Cursor, int, Sequence[Moved]], Claimed | None]
+"""The claim of one round (`jobs/taking.py`): cursor, worker, what was promoted just before. None: look first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What one transaction did: the claim, the ends that were written and what became of them, what was promoted."""
+
+    claimed: Claimed | None = NOTHING
+    ended: Sequence[Transition] = ()
+    recorded: Recorded = field(default_factory=Recorded)
+    moved: Sequence[Moved] = ()
+
+    @property
+    def jobs(self) -> list[ClaimedJob]:
+        return [] if self.claimed is None else self.claimed.jobs
 
 
 class Recorder:
@@ -59,7 +78,7 @@ class Recorder:
         return len(self._unrecorded)
 
     def note_ends(self, ended: Sequence[Ended]) -> None:
-        """What handlers answered, decided; the next `record_and_claim` writes it.
+        """What handlers answered, decided; the next `write` does.
 
         A job ends once: one that goes back already stays so, whatever its handler says in the last moment. Two
         transitions of one job in a batch would each leave their narrow row.
@@ -76,41 +95,33 @@ class Recorder:
         """Jobs that will not run to an end here go back at no cost; recorded by the next round."""
         self.note_ends([(job, GiveBack(reason)) for job in jobs])
 
-    def record_and_claim(
-        self, candidates: Sequence[int], room: int, limited: Mapping[int, str], *, in_order: bool = False
-    ) -> tuple[Claimed, list[Transition], Recorded]:
-        """Write what ended and take up to `room` of the candidates, both or neither. For the rest see `claim`.
+    def write(self, *, due: Sequence[int] = (), take: Take | None = None, alone: bool = False) -> Written:
+        """What ended, the promotion of what is due, and the next claim: all of it or nothing.
 
-        Returns the claim, the ends that were written, and what the database made of them. Raises
-        psycopg.OperationalError when the database is away; then `settle` comes before the next call.
+        `take` claims; it is told what was promoted, and called again where the transaction is repeated. `alone`: it is
+        one statement. Raises psycopg.OperationalError when the database is away; then `settle` comes first.
         """
         transitions = self._unrecorded
-        if not transitions and not candidates:
-            return NOTHING, [], Recorded()
+        if not transitions and not due and take is None:
+            return Written()
 
-        def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, Claimed]:
+        def work(cursor: psycopg.Cursor[Any]) -> tuple[Recorded, list[Moved], Claimed | None]:
             recorded = self._end(cursor, transitions) if transitions else Recorded()
             drop_claims(cursor, self.held.finished_claims(transitions))
-            if not candidates:
-                return recorded, NOTHING
-            return recorded, claim(
-                cursor,
-                worker_id=self.worker_id,
-                candidates=candidates,
-                limit=room,
-                limited=limited,
-                in_order=in_order,
-            )
+            moved = promote(cursor, due) if due else []
+            return recorded, moved, NOTHING if take is None else take(cursor, self.worker_id, moved)
 
+        single = alone and not transitions and not due
         try:
-            recorded, claimed = in_transaction(self._database(), work, piped=True)
+            recorded, moved, claimed = in_transaction(self._database(), work, piped=True, alone=single)
         except psycopg.OperationalError:
             self._uncertain = True
             raise
         self._confirm(transitions, recorded)
         self._unrecorded = []
-        self.held.add(claimed.jobs, time.monotonic())
-        return claimed, transitions, recorded
+        if claimed is not None:
+            self.held.add(claimed.jobs, time.monotonic())
+        return Written(claimed=claimed, ended=transitions, recorded=recorded, moved=moved)
 
     def _end(self, cursor: psycopg.Cursor[Any], transitions: Sequence[Transition]) -> Recorded:
         """Write what is not written yet: the end of an atomic handler stands already, or was refused there."""

@@ -19,12 +19,12 @@ from jobs import conf, schedules
 from jobs.database import in_transaction, open_connection
 from jobs.executor import Executor
 from jobs.prefetch import Prefetch
-from jobs.recording import Recorder
+from jobs.recording import Recorder, Written
 from jobs.registry import Registry
 from jobs.states import State
-from jobs.store.moving import promote
-from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
+from jobs.store.values import ClaimedJob, Recorded, Transition
 from jobs.store.workers import session_name
+from jobs.taking import Best, Everything
 from jobs.window import Window
 from notifications.doorbell import ring
 
@@ -75,8 +75,9 @@ class Scheduler:
             strict=strict,
         )
         self._connection: psycopg.Connection[Any] | None = None
-        self._polled = self._busy_until = self._stale_at = float("-inf")
-        self._rang = self._look_ahead = False
+        self._concurrency = concurrency
+        self._polled = self._looked = self._busy_until = self._stale_at = float("-inf")
+        self._rang = self._unseen = self._look_for_new = self._look_ahead = False
 
     # -- what the worker calls -----------------------------------------------------------------------------------------
 
@@ -105,17 +106,19 @@ class Scheduler:
         """Record, promote, look, claim, hand out. Raises psycopg.OperationalError when the database is away."""
         self._heed_ends(self._recorder.settle(), Recorded())
         self._collect()
-        promoted = 0 if self.draining else self._fire()
+        due = [] if self.draining else self._fire()
         if not self.draining:
-            self._look()
-        claimed, recorded = self._record_and_claim()
-        self._hand_out(claimed)
-        if self._look_ahead and not self.draining:
-            # After the claim, because a job that is ready now should not wait for a look at later ones.
-            with self._database().cursor() as cursor:
-                self._window.look_ahead(cursor)
-            self._look_ahead = False
-        return Tick(recorded=recorded, claimed=len(claimed.jobs), promoted=promoted)
+            self._look(due)
+        written = self._write(due)
+        self._hand_out(written.jobs)
+        self._heed(written)
+        if not self.draining:
+            self._look_at_timers()
+        return Tick(
+            recorded=len(written.recorded.recorded),
+            claimed=len(written.jobs),
+            promoted=len(written.moved),
+        )
 
     def wait_seconds(self) -> float:
         """How long nothing needs this loop, if nobody wakes it."""
@@ -124,16 +127,14 @@ class Scheduler:
         if self._executor.unstarted() or (len(self._window) and self._room()):
             return 0.005
         now = time.monotonic()
-        if now < self._busy_until:
-            # A bell rings at most every 50 ms; while work keeps coming, look more often than that.
-            self._rang = True
-            return LOOK_AGAIN
         wait = self._polled + self._settings.POLL_SECONDS - now
-        if not self.draining:  # what is due then is others' concern, and would keep this loop turning
-            sooner = (self._window.seconds_until_due(), self._window.owed_in())
-            known = [seconds for seconds in sooner if seconds is not None]
-            wait = min([wait, self._window.seconds_until_token(), *known])
-        return max(0.0, wait)
+        if self.draining:  # what is due then is others' concern, and would keep this loop turning
+            return max(0.0, wait)
+        if now < self._busy_until and not len(self._window):
+            wait = min(wait, self._looked + LOOK_AGAIN - now)
+        sooner = (self._window.seconds_until_due(), self._window.owed_in())
+        known = [seconds for seconds in sooner if seconds is not None]
+        return max(0.0, min([wait, self._window.seconds_until_token(), *known]))
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
         """Jobs that will not run to an end here go back at no cost; recorded by the next tick."""
@@ -172,53 +173,91 @@ class Scheduler:
         self._prefetch.observe(ended=len(ended), busy_seconds=self._executor.busy_seconds())
         self._recorder.note_ends(ended)
 
-    def _fire(self) -> int:
+    def _fire(self) -> list[int]:
+        """Fills the slots that are due; returns the jobs that are."""
         due, has_schedule = self._window.due()
-        filled = in_transaction(self._database(), schedules.fill_due) if has_schedule else 0
-        self.stats["slots"] += filled
-        moved = in_transaction(self._database(), lambda cursor: promote(cursor, due)) if due else []
-        if due or has_schedule:
-            with self._database().cursor() as cursor:
-                self._window.look_ahead(cursor)
-        if moved or filled:
-            # Whoever lost a promotion or a slot to another worker hears it from that one.
-            self._rang = True
-            ring(EVENTS)
-            ring("opsched_jobs")
-        return len(moved)
+        if has_schedule:
+            filled = in_transaction(self._database(), schedules.fill_due)
+            self.stats["slots"] += filled
+            self._look_ahead = True
+            if filled:
+                # Whoever lost a slot to another worker hears it from that one.
+                self._rang = True
+                ring(EVENTS)
+                ring("opsched_jobs")
+        return due
 
-    def _look(self) -> None:
+    def _look(self, due: Sequence[int] = ()) -> None:
         now = time.monotonic()
+        # A bell rings at most every 50 ms; while work keeps coming, look more often than that.
+        again = now < self._busy_until and now >= self._looked + LOOK_AGAIN and not len(self._window)
         with self._database().cursor() as cursor:
             if now >= self._polled + self._settings.POLL_SECONDS:
                 self._window.poll(cursor)
                 self._polled = now
-            elif self._rang or not self._window.seconds_until_token() or self._window.owed_in() == 0.0:
-                self._window.peek(cursor)
-                self._look_ahead = True
+            elif (
+                self._rang or again or not self._window.seconds_until_token() or self._window.owed_in() == 0.0
+            ):
+                self._look_for_new = self._look_for_new or self._rang
+                self._unseen = (
+                    not (due or len(self._window) or self._window.needs_a_look) and self._free() > 0
+                )
+                if not self._unseen:
+                    self._window.peek(cursor)
             elif len(self._window) < self._room() and self._window.more_in_database:
                 self._window.refill(cursor)
-        self._rang = False
+            else:
+                return
+        self._rang, self._looked = False, now
+
+    def _look_at_timers(self) -> None:
+        """After the claim, because a job that is ready now should not wait for a look at later ones."""
+        with self._database().cursor() as cursor:
+            if self._look_ahead:
+                self._window.look_ahead(cursor)
+            elif self._look_for_new:
+                self._window.look_for_new(cursor)
+            elif self._window.must_look_onward():
+                self._window.look_onward(cursor)
+        self._look_ahead = self._look_for_new = False
 
     def _room(self) -> int:
         """How many more jobs to hold."""
         return 0 if self.draining else max(0, self._prefetch.capacity() - self.held())
 
-    def _record_and_claim(self) -> tuple[Claimed, int]:
-        room = min(self._settings.CLAIM_BATCH, self._room() + self._recorder.unrecorded)
-        candidates = [] if self.draining else self._window.candidates(room)
-        limited = self._window.limited(candidates)
-        claimed, ended, recorded = self._recorder.record_and_claim(
-            candidates, room, limited, in_order=self._window.shared
+    def _free(self) -> int:
+        """Threads for whom nothing is held."""
+        return min(self._settings.CLAIM_BATCH, self._concurrency - self.held() + self._recorder.unrecorded)
+
+    def _write(self, due: Sequence[int]) -> Written:
+        """One transaction: what ended, what is due, the next claim."""
+        unseen, self._unseen = self._unseen and not self.draining, False
+        if unseen:
+            written = self._recorder.write(take=Everything(self._window, self._free()), alone=True)
+            if written.claimed is not None:
+                self._window.took_everything(written.jobs)
+                return written
+            self._heed(written)
+            with self._database().cursor() as cursor:
+                self._window.peek(cursor)
+        room = (
+            0 if self.draining else min(self._settings.CLAIM_BATCH, self._room() + self._recorder.unrecorded)
         )
-        self._heed_ends(ended, recorded)
-        if candidates:
-            self.stats["missed"] += self._window.claimed(
-                candidates, [job.id for job in claimed.jobs], room, claimed.busy
-            )
-        if ended or candidates:
+        best = Best(self._window, room)
+        written = self._recorder.write(due=due, take=best if due or (room and len(self._window)) else None)
+        taken = [job.id for job in written.jobs]
+        if best.candidates:
+            self.stats["missed"] += self._window.claimed(best.candidates, taken, room, best.busy)
+        self._rang = self._rang or best.must_look
+        return written
+
+    def _heed(self, written: Written) -> None:
+        """Tells those who wait for what was written. After the start of what was claimed, which is urgent."""
+        self._heed_ends(written.ended, written.recorded)
+        if written.moved and not {job.id for job in written.moved}.issubset(job.id for job in written.jobs):
+            ring("opsched_jobs")  # for whoever has room or knows the kinds
+        if written.ended or written.moved or written.jobs:
             ring(EVENTS)
-        return claimed, len(recorded.recorded)
 
     def _heed_ends(self, ended: Sequence[Transition], recorded: Recorded) -> None:
         """Ends that made new work, now or soon."""
@@ -227,10 +266,10 @@ class Scheduler:
         if recorded.released:
             ring("opsched_jobs")
 
-    def _hand_out(self, claimed: Claimed) -> None:
-        if claimed.jobs:
+    def _hand_out(self, claimed: list[ClaimedJob]) -> None:
+        if claimed:
             self._busy_until = time.monotonic() + BUSY_SECONDS
-            self._executor.put(claimed.jobs)
+            self._executor.put(claimed)
         self._return_stale()
 
     def _return_stale(self) -> None:

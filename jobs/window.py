@@ -14,13 +14,18 @@ from jobs.core.timing_wheel import TimingWheel
 from jobs.lines import Lines
 from jobs.schedules import refused
 from jobs.store.statements import Cursor, rows
+from jobs.store.values import ClaimedJob, Moved
 
 __all__ = ["DatabaseClock", "Window"]
 
 DUE_AT_MOST = 10_000
+SOON_AT_MOST = 500
 HOUR = 3_590.0  # the wheel has 3,600 slots
 FAR_EVERY = 60.0
 AGAIN_US = 10_000
+AHEAD_US = 100_000
+TOGETHER_US = 5_000
+BEGINNING = (0, 0)
 
 
 class DatabaseClock:
@@ -46,13 +51,16 @@ class Window:
     def __init__(
         self, *, queues: Sequence[str], kinds: Sequence[str], horizon: float, strict: bool = False
     ) -> None:
-        self._kinds = list(kinds)
+        self.names = list(queues)
+        self.kinds = list(kinds)
         self._horizon = horizon
         self._lines = Lines(queues=queues, kinds=kinds, strict=strict)
         self._far_at = float("-inf")
         self.clock = DatabaseClock()
         self._wheel: TimingWheel[Any] | None = None
         self._fired: set[Any] = set()
+        self._read_to = BEGINNING  # due time and id up to which the wheel holds all that a look could see
+        self._fired_at = 0
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -68,6 +76,11 @@ class Window:
         self._lines.look_at_queues(cursor)
         self._lines.refill(cursor)
         self.look_ahead(cursor, far=time.monotonic() >= self._far_at)
+
+    @property
+    def needs_a_look(self) -> bool:
+        """There are limits to keep, or looks have become slow: then nothing is claimed unseen."""
+        return self._lines.needs_a_look
 
     def refill(self, cursor: Cursor) -> None:
         """Read the heads of all queues anew."""
@@ -100,6 +113,16 @@ class Window:
         """Forget what a claim took, and what it found gone; returns how many were gone."""
         return self._lines.claimed(candidates, taken, room, busy)
 
+    def took_everything(self, jobs: Sequence[ClaimedJob]) -> None:
+        """All that was ready has been claimed, unseen."""
+        self._lines.took_everything(jobs)
+
+    def promoted(self, moved: Sequence[Moved]) -> bool:
+        """Jobs this worker has just made ready are candidates. False where only a look can tell their places."""
+        for job in moved:
+            self._timers.cancel(job.id)  # a look between its time and its promotion has put it back
+        return self._lines.add(moved)
+
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def look_ahead(self, cursor: Cursor, *, far: bool = False) -> None:
@@ -108,37 +131,81 @@ class Window:
         What fired just now and still waits is in other hands, and is looked at again in a moment: due as it is, it
         would keep the loop turning for as long as somebody holds its row.
         """
-        now_us = self.clock.now_us()
-        if self._wheel is None:
-            self._wheel = TimingWheel(now_us)
         if far:
             self._far_at = time.monotonic() + FAR_EVERY
-        params: dict[str, Any] = {
-            "until": now_us / 1_000_000 + (HOUR if far else self._horizon),
+        fired, seconds = self._fired, HOUR if far else self._horizon
+        until_us = self._look_at_jobs(cursor, seconds, BEGINNING, DUE_AT_MOST if far else SOON_AT_MOST)
+        params = {
+            "until": until_us / 1_000_000,
             "limit": DUE_AT_MOST,
+            "kinds": self.kinds,
+            "refused": refused(),
         }
-        soon_us = now_us + AGAIN_US
-        for job_id, at_us in rows(cursor, "due_head", params):
-            self._wheel.insert(job_id, max(at_us, soon_us) if job_id in self._fired else at_us)
-        params |= {"kinds": self._kinds, "refused": refused()}
+        again_us = self.clock.now_us() + AGAIN_US
         for schedule_id, at_us in rows(cursor, "due_schedules", params):
             timer = ("schedule", schedule_id)
-            self._wheel.insert(timer, max(at_us, soon_us) if timer in self._fired else at_us)
+            self._timers.insert(timer, max(at_us, again_us) if timer in fired else at_us)
+
+    def look_for_new(self, cursor: Cursor) -> None:
+        """The quick look after a doorbell: jobs that may have come in before those that are known."""
+        self._look_at_jobs(cursor, self._horizon, BEGINNING, SOON_AT_MOST)
+
+    def look_onward(self, cursor: Cursor) -> None:
+        """Go on where the last look met its limit."""
+        self._look_at_jobs(cursor, self._horizon, self._read_to, SOON_AT_MOST)
+
+    def must_look_onward(self) -> bool:
+        """The last look met its limit, and the time it saw is nearly over."""
+        return self._wheel is not None and self._read_to[0] < self.clock.now_us() + AHEAD_US
+
+    def _look_at_jobs(self, cursor: Cursor, seconds: float, since: tuple[int, int], limit: int) -> int:
+        """Up to `limit` timers after `since` (due time and id) into the wheel; returns the end of the look."""
+        now_us = self.clock.now_us()
+        until_us, again_us = now_us + int(seconds * 1_000_000), now_us + AGAIN_US
+        params = {
+            "since": since[0] / 1_000_000,
+            "after": since[1],
+            "until": until_us / 1_000_000,
+            "limit": limit,
+        }
+        found = rows(cursor, "due_head", params)
+        insert, fired = self._timers.insert, self._fired
+        for job_id, at_us in found:
+            insert(job_id, max(at_us, again_us) if job_id in fired else at_us)
+        self._read_to = (found[-1][1], found[-1][0]) if len(found) >= limit else (until_us, 0)
         self._fired = set()
+        return until_us
+
+    @property
+    def _timers(self) -> TimingWheel[Any]:
+        """Made with the first look: the wheel begins at the database's time."""
+        if self._wheel is None:
+            self._wheel = TimingWheel(self.clock.now_us())
+        return self._wheel
 
     def due(self) -> tuple[list[int], bool]:
-        """Jobs whose time has come, and whether a schedule's has."""
-        if self._wheel is None:
+        """Jobs whose time has come, and whether a schedule's has.
+
+        Those that become due within some milliseconds go together: each time costs the database a commit.
+        """
+        now_us = self.clock.now_us()
+        if self._wheel is None or 0 <= now_us - self._fired_at < TOGETHER_US:
             return [], False
-        fired = self._wheel.advance(self.clock.now_us())
-        self._fired = set(fired)
+        fired = self._wheel.advance(now_us)
+        if not fired:
+            return [], False
+        self._fired_at = now_us
+        self._fired.update(fired)
         jobs = [timer for timer in fired if isinstance(timer, int)]
         return jobs, len(jobs) < len(fired)
 
     def seconds_until_due(self) -> float | None:
         """How long until the next timer; None without one."""
         next_us = None if self._wheel is None else self._wheel.next_due_us()
-        return None if next_us is None else max(0.0, (next_us - self.clock.now_us()) / 1_000_000)
+        if next_us is None:
+            return None
+        next_us = max(next_us, self._fired_at + TOGETHER_US)
+        return max(0.0, (next_us - self.clock.now_us()) / 1_000_000)
 
     def seconds_until_token(self) -> float:
         """How long until a rate that is used up lets a job start again; infinite without one."""

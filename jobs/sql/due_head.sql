@@ -1,5 +1,6 @@
--- What becomes due next, for the worker's timing wheel: an index range read up to the wheel's horizon.
+-- What becomes due next, for the worker's timing wheel: an index range, from where the last read ended (`since`, `after`)
+-- up to the wheel's horizon.
 SELECT s.job_id, (extract(epoch FROM s.at) * 1000000)::bigint AS at_us FROM jobs_scheduled s
-WHERE s.at <= to_timestamp(%(until)s::float8)
+WHERE (s.at, s.job_id) > (to_timestamp(%(since)s::float8), %(after)s::bigint) AND s.at <= to_timestamp(%(until)s::float8)
 ORDER BY s.at, s.job_id
 LIMIT %(limit)s

@@ -14,6 +14,7 @@ from jobs.states import State, allowed_from
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.values import Moved
 from jobs.store.workflows import move_counts, skip_below
+from notifications.arrays import numbers
 from notifications.log import append, append_encoded
 
 __all__ = [
@@ -37,9 +38,12 @@ def promote(
     cursor: Cursor, ids: Sequence[int], *, now: datetime | None = None, anyway: bool = False
 ) -> list[Moved]:
     """Waiting jobs whose time has come become available. `anyway`: whatever their time."""
-    moved = _moved(rows(cursor, "promote", {"ids": list(ids), "now": now, "anyway": anyway}))
+    found = rows(cursor, "promote", {"ids": numbers(ids), "now": now, "anyway": anyway})
+    moved = [
+        Moved(id=row[0], kind=row[1], queue=row[2], workflow_id=row[3], before=row[4], rank=row[5])
+        for row in found
+    ]
     if moved:
-        execute(cursor, "insert_ready", {"ids": [job.id for job in moved]})
         _tell(cursor, EventKind.JOB_AVAILABLE, State.AVAILABLE, moved)
     return moved
 

@@ -151,10 +151,11 @@ def merge(parts: Iterable[Recorded]) -> Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """A job that an operator's or the scheduler's move changed."""
+    """A job that an operator's or the scheduler's move changed. `rank`: where a promotion has put it in its queue."""
 
     id: int
     kind: str
     queue: str
     workflow_id: int | None
     before: Any = None
+    rank: int = 0

@@ -63,7 +63,7 @@ def break_once(
 
 
 def claims(result: Any) -> bool:
-    return isinstance(result, tuple) and bool(result[1].jobs)
+    return isinstance(result, tuple) and bool(result[2].jobs)
 
 
 def completes(result: Any) -> bool:

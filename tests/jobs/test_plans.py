@@ -38,7 +38,7 @@ TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "work
          "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
          "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
          "user": "bigint", "places": "int[]", "sorted": "bigint[]",
-         "begins": "bigint[]"}  # fmt: skip
+         "begins": "bigint[]", "since": "float8", "after": "bigint"}  # fmt: skip
 BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
 
 
@@ -241,10 +241,27 @@ def test_what_becomes_due_is_an_index_range(worker: psycopg.Connection[Any]) -> 
             "SELECT id, now() + make_interval(secs => id), 'scheduled' FROM jobs_job WHERE id % 2 = 1"
         )
         cursor.execute("ANALYZE jobs_scheduled")
-    nodes = plan(worker, "due_head", {"until": 4e9, "limit": 100})
-    assert sorts(nodes) == []
-    assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"scheduled_by_time"}
-    assert read(nodes, "jobs_scheduled") <= 101
+    for since in (0, 1e9):
+        nodes = plan(worker, "due_head", {"since": since, "after": 0, "until": 4e9, "limit": 100})
+        assert sorts(nodes) == []
+        assert {node["Index Name"] for node in nodes if "Index Name" in node} == {"scheduled_by_time"}
+        assert read(nodes, "jobs_scheduled") <= 101
+
+
+def test_an_idle_workers_claim_reads_heads_and_its_own_rows(worker: psycopg.Connection[Any]) -> None:
+    """Too much is ready here: it takes nothing, having read one more than its limit."""
+    params = {"names": [], "kinds": ["k", "other"], "worker": 1, "limit": 8}
+    nodes = plan(worker, "claim_ready", params)
+    assert walks(nodes) == hashes(nodes) == []
+    assert read(nodes, "jobs_ready") <= 4 * 12
+    worker.execute(
+        "DELETE FROM jobs_ready WHERE job_id NOT IN (SELECT job_id FROM jobs_ready ORDER BY 1 LIMIT 8)"
+    )
+    worker.execute("VACUUM jobs_ready")
+    nodes = plan(worker, "claim_ready", params)
+    assert walks(nodes) == hashes(nodes) == []
+    assert read(nodes, "jobs_job") <= 8
+    assert buffers(nodes) <= 200 + 10 * 8
 
 
 @pytest.mark.parametrize("batch", [1, 200])

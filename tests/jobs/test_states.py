@@ -44,6 +44,7 @@ def test_what_waits_and_runs_can_be_cancelled() -> None:
 STATEMENTS = {
     "claim": ("claim",),
     "claim_limited": ("claim",),
+    "claim_ready": ("claim",),
     "complete": ("complete",),
     "promote": ("promote", "run_now"),
     "replay": ("replay",),

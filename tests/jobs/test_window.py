@@ -12,16 +12,20 @@ import pytest
 import jobs
 from jobs import JobSpec, control
 from jobs import lines as module
+from jobs import window as window_module
 from jobs.control import Actor
 from jobs.core.priority_queue import IndexedPriorityQueue
 from jobs.database import django_cursor
 from jobs.models import Queue, Ready
 from jobs.store.claiming import claim
+from jobs.store.moving import promote
 from jobs.window import DatabaseClock, Window
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
 from tests.jobs.ground import make_worker, take
 
 pytestmark = pytest.mark.django_db
+
+MINUTE_US = int(time.time() + 60) * 1_000_000
 
 
 @pytest.fixture
@@ -162,6 +166,118 @@ def test_timers_fire_in_order_and_not_before_their_time(window: Window, cursor: 
     assert window.due() == ([late], False)
     assert window.due() == ([], False)
     assert far not in window._wheel  # type: ignore[operator]
+
+
+def later(*milliseconds: int) -> list[int]:
+    """Jobs due so long after a moment a minute from now."""
+    moment = datetime.fromtimestamp(MINUTE_US / 1_000_000, UTC)
+    specs = [
+        JobSpec(kind="test.echo", scheduled_at=moment + timedelta(milliseconds=wait)) for wait in milliseconds
+    ]
+    return [one.id for one in jobs.submit_many(specs)]
+
+
+class StillClock:
+    """Stands at so many milliseconds after the moment of `later`."""
+
+    def __init__(self, milliseconds: float) -> None:
+        self.milliseconds = milliseconds
+
+    def read(self, _: Any) -> int:
+        return self.now_us()
+
+    def now_us(self) -> int:
+        return MINUTE_US + int(self.milliseconds * 1_000)
+
+
+@pytest.fixture
+def clock(window: Window) -> StillClock:
+    window.clock = StillClock(-1_000)  # type: ignore[assignment]
+    return window.clock  # type: ignore[return-value]
+
+
+def test_a_look_ahead_is_bounded_and_goes_onward_without_leaving_anything_out(
+    window: Window, clock: StillClock, cursor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where more is due at one moment than a look takes."""
+    monkeypatch.setattr(window_module, "SOON_AT_MOST", 3)
+    ids = later(0, 0, 0, 0, 0, 10, 1_500)
+    window.look_for_new(cursor)
+    assert len(window._timers) == 3
+    assert not window.must_look_onward()  # what it saw is not nearly over
+    clock.milliseconds = 100
+    fired, looks = window.due()[0], 0
+    while window.must_look_onward():
+        looks += 1
+        window.look_onward(cursor)
+        clock.milliseconds += 10
+        fired += window.due()[0]
+    assert fired == ids[:6]
+    assert looks == 2
+    clock.milliseconds = 1_500
+    assert window.due()[0] == ids[6:]
+
+
+def test_a_new_job_before_what_is_known_is_seen_by_the_quick_look(
+    window: Window, clock: StillClock, cursor: Any
+) -> None:
+    (late,) = later(500)
+    window.look_ahead(cursor)
+    (early,) = later(0)
+    window.look_for_new(cursor)
+    clock.milliseconds = 1_000
+    assert window.due()[0] == [early, late]
+
+
+def test_what_becomes_due_within_a_few_milliseconds_fires_together(
+    window: Window, clock: StillClock, cursor: Any
+) -> None:
+    ids = later(0, 2, 4)
+    window.look_ahead(cursor)
+    clock.milliseconds = 0
+    assert window.due()[0] == ids[:1]
+    clock.milliseconds = 3
+    assert window.due()[0] == []
+    assert window.seconds_until_due() == 0.002
+    clock.milliseconds = 5
+    assert window.due()[0] == ids[1:]
+
+
+def test_a_clock_that_steps_back_holds_nothing_up(window: Window, clock: StillClock, cursor: Any) -> None:
+    (first, second) = later(0, 1)
+    window.look_ahead(cursor)
+    clock.milliseconds = 0
+    assert window.due()[0] == [first]
+    clock.milliseconds = -3_600_000
+    clock.milliseconds = 1
+    assert window.due()[0] == []  # together with what comes
+    clock.milliseconds = 6
+    assert window.due()[0] == [second]
+
+
+def test_what_was_promoted_here_needs_no_look(window: Window, cursor: Any) -> None:
+    (job,) = later(0)
+    window.poll(cursor)
+    assert window.promoted(promote(cursor, [job], anyway=True))
+    assert window.candidates(5) == [job]
+    assert job not in window._timers
+    elsewhere = jobs.submit(
+        "test.echo", queue="other", scheduled_at=datetime.now(UTC) + timedelta(hours=1)
+    ).id
+    assert window.promoted(promote(cursor, [elsewhere], anyway=True))
+    assert window.candidates(5) == [job]
+
+
+def test_where_only_a_part_is_known_a_promotion_needs_a_look(
+    window: Window, cursor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody better may wait between the last that is known and the new one."""
+    monkeypatch.setattr(module, "READY_AT_MOST", 2)
+    submit(0, 0, 0)
+    (job,) = later(0)
+    window.poll(cursor)
+    assert not window.promoted(promote(cursor, [job], anyway=True))
+    assert job not in window.candidates(5)
 
 
 def test_without_timers_nothing_is_waited_for(window: Window, cursor: Any) -> None:

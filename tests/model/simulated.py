@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from jobs.outcomes import Completed, Failed, Outcome, Retry, Snooze
-from jobs.store.values import Claimed, ClaimedJob, Recorded, Transition
+from jobs.store.values import Claimed, ClaimedJob, Moved, Recorded, Transition
 from tests.model.world import World
 
 __all__ = ["KIND", "Agenda", "Connection", "Database", "Handlers"]
@@ -92,9 +92,9 @@ class Database:
         return lanes
 
     def _due_head(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-        return [(job.id, job.due) for job in self.world.due(int(params["until"] * 1_000_000))][
-            : params["limit"]
-        ]
+        since = (round(params["since"] * 1_000_000), params["after"])
+        due = self.world.due(round(params["until"] * 1_000_000))
+        return [(job.id, job.due) for job in due if (job.due, job.id) > since][: params["limit"]]
 
     def _due_schedules(self, _: Any) -> list[tuple[Any, ...]]:
         return []
@@ -132,6 +132,16 @@ class Database:
             jobs=[self._claimed(one, worker_id) for one in sorted(ids, key=place.__getitem__)],
         )
 
+    def claim_ready(
+        self, cursor: Any, *, worker_id: int, names: Sequence[str], kinds: Sequence[str], limit: int
+    ) -> Claimed | None:
+        ready = [job.id for job in self.world.ready(names)]
+        return (
+            None
+            if len(ready) > limit
+            else self.claim(cursor, worker_id=worker_id, candidates=ready, limit=limit)
+        )
+
     def _claimed(self, job_id: int, worker_id: int) -> ClaimedJob:
         job = self.world.jobs[job_id]
         return ClaimedJob(
@@ -161,8 +171,11 @@ class Database:
         released = sum(one.target.value == "available" for one in transitions if one.job.id in accepted)
         return Recorded(recorded=accepted, lost=lost, released=released)
 
-    def promote(self, _: Any, ids: Iterable[int], **_options: Any) -> list[int]:
-        return self.world.promote(ids, now=self._agenda.now_us)
+    def promote(self, _: Any, ids: Iterable[int], **_options: Any) -> list[Moved]:
+        moved = [self.world.jobs[one] for one in self.world.promote(ids, now=self._agenda.now_us)]
+        return [
+            Moved(id=job.id, kind=KIND, queue=job.queue, workflow_id=None, rank=job.rank) for job in moved
+        ]
 
 
 class Handlers:

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobs import conf, maintenance, reconciling, recording, scheduler
+from jobs import conf, maintenance, reconciling, recording, scheduler, taking
 from jobs import heads as heads_module
 from jobs import lines as lines_module
 from jobs import window as window_module
@@ -162,10 +162,15 @@ class Simulation:
         database = self.database
         for module in (window_module, lines_module, heads_module, reconciling):
             patch.setattr(module, "rows", database.rows)
-        for name in ("claim", "end_attempts"):
-            patch.setattr(recording, name, getattr(database, name))
+        for module, name in (
+            (taking, "claim"),
+            (taking, "claim_ready"),
+            (recording, "promote"),
+            (recording, "end_attempts"),
+        ):
+            patch.setattr(module, name, getattr(database, name))
         patch.setattr(recording, "drop_claims", lambda *_: None)
-        patch.setattr(scheduler, "promote", database.promote)
+        patch.setattr(recording, "end_sessions", lambda *_: 0)
         patch.setattr(scheduler, "open_connection", lambda _: Connection())
         for module in (scheduler, recording, maintenance):
             patch.setattr(module, "in_transaction", self._transaction)
@@ -224,8 +229,11 @@ class Simulation:
         """`seconds` is the virtual time that went by. Raises Violation."""
         began = self.agenda.now
         self.end = began + HOURS
+        # Half of them in crowds: who finds a free thread needs no order.
+        crowds = [self.rng.uniform(0, HOURS) for _ in range(2)]
         for number in range(1, JOBS + 1):
-            self.agenda.after(self.rng.uniform(0, HOURS), lambda number=number: self._submit(number))  # type: ignore[misc]
+            moment = self.rng.choice([self.rng.uniform(0, HOURS), self.rng.choice(crowds)])
+            self.agenda.after(moment, lambda number=number: self._submit(number))  # type: ignore[misc]
         for _ in range(self.rng.randint(2, 8)):
             self.agenda.after(self.rng.uniform(0, HOURS), self._harm)
         self.agenda.after(5.0, self._check)

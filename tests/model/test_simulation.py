@@ -81,7 +81,7 @@ BROKEN: dict[str, tuple[type, str, Any]] = {
     "a doubtful commit is not looked into": (Recorder, "settle", forget),
     "a lease is a look": (Rescuer, "_still", lambda self, beats: list(beats)),
     "nobody watches": (Rescuer, "_still", lambda self, beats: []),
-    "nothing goes into the wheel": (Window, "look_ahead", lambda self, cursor, far=False: None),
+    "nothing goes into the wheel": (Window, "_look_at_jobs", lambda self, *_: 0),
     "the heap is upside down": (
         IndexedPriorityQueue,
         "head",

@@ -12,7 +12,7 @@ from django.db import connection
 from jobs.database import in_transaction, open_connection
 from jobs.states import State
 from jobs.store import workers
-from jobs.store.claiming import claim
+from jobs.store.claiming import claim, claim_ready
 from jobs.store.ending import end_attempts
 from jobs.store.values import ClaimedJob, Error, Recorded, Transition
 from jobs.submit import JobSpec, submit_many
@@ -53,6 +53,13 @@ class Hand:
         return self.do(
             lambda cursor: claim(cursor, worker_id=self.worker_id, candidates=ids, limit=most).jobs
         )
+
+    def claim_ready(self, limit: int = 100) -> list[ClaimedJob] | None:
+        """Everything, unseen; None where more is ready than that."""
+        got = self.do(
+            lambda cursor: claim_ready(cursor, worker_id=self.worker_id, names=[], kinds=[KIND], limit=limit)
+        )
+        return None if got is None else got.jobs
 
     def complete(self, *jobs: ClaimedJob) -> Recorded:
         return self.end(*(Transition(job=job, target=State.COMPLETED) for job in jobs))

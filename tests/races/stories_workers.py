@@ -85,6 +85,37 @@ def worker_goes(ground: Any) -> None:
     ground.schedule.delete()
 
 
+def an_idle_worker() -> Any:
+    kinds.GATE.clear()
+    bench = Bench()
+    bench.round()
+    bench.scheduler._polled += 3600.0
+    return SimpleNamespace(bench=bench, ids=[jobs.submit("test.echo").id for _ in range(2)])
+
+
+def hear_a_bell(ground: Any) -> None:
+    """No poll: what is ready is claimed unseen."""
+
+    def finished() -> bool:
+        try:
+            ground.bench.scheduler.bell()
+            ground.bench.scheduler.tick()
+        except DATABASE_AWAY:
+            ground.bench.scheduler.close()
+            raise
+        return states_of(*ground.ids) == ["completed", "completed"] and not ground.bench.scheduler.held()
+
+    eventually(finished, timeout=30)
+
+
+def heard(ground: Any) -> None:
+    for job_id in ground.ids:
+        assert told("job.completed", job_id) == 1
+        assert told("job.started", job_id) == 1 + told("job.given_back", job_id)
+        assert Job.objects.get(pk=job_id).attempt == 1
+    assert not ground.bench.scheduler.stats["lost"]
+
+
 def a_life() -> Any:
     return SimpleNamespace(ids=[], name=a_word())
 
@@ -133,6 +164,13 @@ def tried_once(ground: Any) -> None:
 
 WORKERS = [
     Story(name="a worker's rounds", begin=a_worker_with_work, act=work, facts=worked, end=worker_goes),
+    Story(
+        name="an idle worker hears a bell",
+        begin=an_idle_worker,
+        act=hear_a_bell,
+        facts=heard,
+        end=lambda ground: ground.bench.close(),
+    ),
     Story(name="a worker's life", begin=a_life, act=live, facts=lived),
     Story(
         name="a job that lost its worker",

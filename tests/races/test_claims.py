@@ -11,10 +11,10 @@ from django.db import connection
 from jobs.models import Attempt, Job
 from jobs.states import State
 from jobs.store import workers
-from jobs.store.claiming import claim
+from jobs.store.claiming import claim, claim_ready
 from jobs.store.moving import promote
 from jobs.store.values import Transition
-from tests.races.harness import Hand, dead, submit_some, together
+from tests.races.harness import KIND, Hand, dead, submit_some, together
 from tests.support_consistency import assert_consistent, disagreements
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,6 +80,52 @@ def test_otherwise_it_wears_the_jobs_out(hand: Hands, spoilt: Spoil) -> None:
         assert one.claim([job])
         assert one.declare_lost() == 1
     assert Job.objects.get().attempt == 3
+
+
+# -- everything at once ------------------------------------------------------------------------------------------------
+
+
+def test_what_several_idle_workers_hear_of_goes_to_exactly_one_each(hand: Hands) -> None:
+    hands = [hand(name) for name in "abcd"]
+    for _ in range(5):
+        ids = submit_some(3)
+        got = together(*(one.claim_ready for one in hands))
+        assert sorted(job.id for jobs in got for job in jobs or []) == ids
+    assert set(Job.objects.values_list("state", "attempt")) == {("running", 1)}
+    assert_consistent(connection.cursor())
+
+
+def test_without_lock_and_state_two_of_them_get_the_same_job(hand: Hands, spoilt: Spoil, behind: Any) -> None:
+    """The negative control."""
+    spoilt("claim_ready", "    FOR UPDATE SKIP LOCKED\n", "", " AND j.state = 'available'", "")
+    (job,) = submit_some(1)
+    first, second = hand("first"), hand("second")
+    first.connection.execute("BEGIN")
+    with first.connection.cursor() as cursor:
+        mine = claim_ready(cursor, worker_id=first.worker_id, names=[], kinds=[KIND], limit=5)
+    theirs = behind(lambda: first.connection.execute("COMMIT"), second.claim_ready)
+    assert mine is not None
+    assert [one.id for one in mine.jobs] == [one.id for one in theirs] == [job]
+
+
+def test_more_than_the_limit_is_left_alone(hand: Hands) -> None:
+    """There is an order to decide then, which it does not know."""
+    ids = submit_some(4)
+    one = hand()
+    assert one.claim_ready(limit=3) is None
+    assert set(Job.objects.values_list("state", flat=True)) == {"available"}
+    assert sorted(job.id for job in one.claim_ready(limit=4) or []) == ids
+    assert one.claim_ready() == []
+
+
+def test_a_lost_worker_hears_of_nothing_either(hand: Hands, spoilt: Spoil) -> None:
+    """With its negative control."""
+    one = hand()
+    submit_some(1)
+    one.declare_lost()
+    assert one.claim_ready() == []
+    spoilt("claim_ready", "AND w.state IN ('lost', 'stopped')", "AND false")
+    assert len(one.claim_ready() or []) == 1
 
 
 # -- the fence ---------------------------------------------------------------------------------------------------------
