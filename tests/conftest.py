@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ _PROGRAMS = {"chromium": ("chromium", "chromium-browser", "google-chrome"), "ngi
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell leaves it to what it runs in the background: the programs that tests interrupt would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if _only_controls(config):
         return
     os.environ["OPSCHED_DATA"] = tempfile.mkdtemp(prefix="opsched-test-")

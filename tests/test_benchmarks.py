@@ -1,30 +1,46 @@
-"""Benchmarks that speak the store's own statements still do: they stand outside of it, and broke unseen twice."""
+"""Benchmarks that speak the store's own statements still can: they stand outside of it, and broke unseen twice."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import multiprocessing
+import threading
 
 import pytest
+from django.db import connection
 
-from benchmarks.ground import ROOT
+import jobs
+from benchmarks import backlog, floor
+from jobs import JobSpec
+from jobs.models import Job, Ready
+from tests.jobs import kinds  # noqa: F401 - registers the kinds
+from tests.support_consistency import assert_consistent
 
-SMALL = {
-    "floor": ("--jobs", "1000", "--rounds", "1"),
-    "backlog": (
-        *("--ready", "2000", "--scheduled", "100", "--finished", "100"),
-        *("--drained", "500", "--rounds", "1"),
-    ),
-}
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.parametrize(("name", "arguments"), SMALL.items())
-def test_it_runs(name: str, arguments: Sequence[str]) -> None:
-    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["benchmark"] == name
-    assert all(row["figure"] for row in found["rows"])
+@pytest.fixture
+def waiting() -> list[int]:
+    """Jobs in the lane of the benchmarks."""
+    ids = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo")] * 5)]
+    for rows in (Job.objects.all(), Ready.objects.all()):
+        rows.update(queue="bench", kind="bench.noop")
+    jobs.submit("test.echo", queue="bench")
+    return ids
+
+
+def test_the_bare_loop_ends_what_it_claims(waiting: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floor, "BATCH", 2)
+    spans = multiprocessing.get_context("fork").SimpleQueue()
+    floor._loop(waiting, threading.Barrier(1), spans)  # type: ignore[arg-type]  # alone, so any barrier does
+    began, ended = spans.get()
+    assert began < ended
+    assert set(Job.objects.filter(pk__in=waiting).values_list("state", flat=True)) == {"completed"}
+    assert_consistent(connection.cursor())
+
+
+def test_the_asker_times_a_look_and_a_claim_and_takes_both_back(waiting: list[int]) -> None:
+    asker = backlog.Asker()
+    assert all(milliseconds > 0 for milliseconds in asker.times().values())
+    assert all(pages > 0 for pages in asker.buffers().values())
+    asker.connection.close()
+    assert set(Ready.objects.values_list("job_id", flat=True)) >= set(waiting)

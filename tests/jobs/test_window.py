@@ -25,7 +25,8 @@ from tests.jobs.ground import make_worker, take
 
 pytestmark = pytest.mark.django_db
 
-MINUTE_US = int(time.time() + 60) * 1_000_000
+# In the future for as long as a test run may take.
+LATER_US = int(time.time() + 86_400) * 1_000_000
 
 
 @pytest.fixture
@@ -169,8 +170,8 @@ def test_timers_fire_in_order_and_not_before_their_time(window: Window, cursor: 
 
 
 def later(*milliseconds: int) -> list[int]:
-    """Jobs due so long after a moment a minute from now."""
-    moment = datetime.fromtimestamp(MINUTE_US / 1_000_000, UTC)
+    """Jobs due so long after a moment of tomorrow."""
+    moment = datetime.fromtimestamp(LATER_US / 1_000_000, UTC)
     specs = [
         JobSpec(kind="test.echo", scheduled_at=moment + timedelta(milliseconds=wait)) for wait in milliseconds
     ]
@@ -187,7 +188,7 @@ class StillClock:
         return self.now_us()
 
     def now_us(self) -> int:
-        return MINUTE_US + int(self.milliseconds * 1_000)
+        return LATER_US + int(self.milliseconds * 1_000)
 
 
 @pytest.fixture

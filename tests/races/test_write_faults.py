@@ -22,7 +22,8 @@ from notifications.log import state
 from tests.jobs.ground import in_state
 from tests.races.faulty import MODES, Fault, Faults, write_statements
 from tests.races.stories import STORIES
-from tests.races.story import BOSS, Story, states_of
+from tests.races.stories_operators import actions, again
+from tests.races.story import Story, states_of, told
 from tests.support_consistency import assert_consistent
 from tests.support_proxy import Proxy
 
@@ -152,14 +153,15 @@ def test_a_move_in_two_transactions_is_found_out(teller: Teller, monkeypatch: py
 
     monkeypatch.setattr(control, "acting", torn)
 
-    def act(job: int) -> None:
-        control.run_now(BOSS, [job])
+    def facts(job: int) -> None:
+        assert states_of(job) == ["available"]
+        assert (told("job.available", job), actions("run now", job)) == (1, 1)
 
     story = Story(
         name="torn",
         begin=lambda: in_state(State.SCHEDULED),
-        act=act,
-        facts=lambda job: None if states_of(job) == ["available"] else pytest.fail("not available"),
+        act=lambda job: again(control.run_now, [job]),
+        facts=facts,
         whole=True,
     )
     points = teller.tell(story)
