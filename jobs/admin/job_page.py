@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from jobs import conf
@@ -148,7 +149,9 @@ def _facts(job: Job) -> list[tuple[str, Any]]:
         held = "free again" if row is None else held_until(row, job.state)
         facts.append(("Unique key", f"{key['key']}: {held}"))
     if job.created_by_id is not None:
-        facts.append(("Submitted by", str(job.created_by)))
+        # The database does not hold on to the user: one may have been deleted beside Django.
+        user = get_user_model().objects.filter(pk=job.created_by_id).first()
+        facts.append(("Submitted by", str(user or f"user {job.created_by_id}, who is gone")))
     return facts
 
 

@@ -43,8 +43,16 @@ class Job(models.Model):
     worker_id = models.BigIntegerField(
         null=True, blank=True, help_text="Worker of the running or last attempt."
     )
+    # No constraints in the database: their triggers run for each job that is submitted, also where there is no workflow
+    # and nobody to name, and cost a bulk a fifth of its time. Users are deleted through Django, workflows by retention.
     workflow = models.ForeignKey(
-        "jobs.Workflow", null=True, blank=True, on_delete=models.PROTECT, db_index=False, related_name="jobs"
+        "jobs.Workflow",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="jobs",
     )
     task = models.CharField(
         max_length=200, blank=True, default="", help_text="The job's key in its workflow."
@@ -54,6 +62,7 @@ class Job(models.Model):
         null=True,
         blank=True,
         on_delete=models.SET_NULL,
+        db_constraint=False,
         db_index=False,
         related_name="+",
     )

@@ -346,3 +346,9 @@ def test_the_page_of_a_job_says_which_effects_it_had_and_what_of_its_log_is_gone
     assert "&lt;i&gt;R-1&lt;/i&gt;" in page
     assert "<strong>1234</strong> lines were dropped: a job keeps its newest 1000." in page
     assert "data-log-unsent hidden" in page
+
+
+def test_a_job_of_a_user_who_was_deleted_beside_django_is_shown(world: World, as_operator: Client) -> None:
+    Job.objects.filter(pk=world.available).update(created_by_id=987_654)
+    page = as_operator.get(f"/admin/jobs/job/{world.available}/change/")
+    assert "user 987654, who is gone" in page.content.decode()
