@@ -195,6 +195,10 @@ class Scheduler:
             if now >= self._polled + self._settings.POLL_SECONDS:
                 self._window.poll(cursor)
                 self._polled = now
+            elif len(self._window) < self._room() and self._window.more_in_database:
+                # A bell says nothing that this does not see, and a quick look would make for small claims.
+                self._look_for_new = self._look_for_new or self._rang
+                self._window.refill(cursor)
             elif (
                 self._rang or again or not self._window.seconds_until_token() or self._window.owed_in() == 0.0
             ):
@@ -204,8 +208,6 @@ class Scheduler:
                 )
                 if not self._unseen:
                     self._window.peek(cursor)
-            elif len(self._window) < self._room() and self._window.more_in_database:
-                self._window.refill(cursor)
             else:
                 return
         self._rang, self._looked = False, now
