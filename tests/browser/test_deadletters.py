@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Login
 from tests.browser.kinds_text import HOSTILE
@@ -93,3 +93,31 @@ def test_pages_of_dead_letters_fit_a_narrow_screen(login: Login, worker: Worker,
     page.get_by_role("button", name="Discard 3").click()
     expect(count(page, "done")).to_have_text("3", timeout=SOON)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_link_that_is_pressed_is_followed_though_the_page_is_brought_up_to_date(
+    login: Login, worker: Worker
+) -> None:
+    page = login("anna")
+    page.goto("/admin/operations/")
+    dead_letters(page, worker, 1, "lost")
+    open_group(page, "ValueError")
+    held: list[Route] = []
+    page.route("**/live/", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    page.reload()
+    eventually_held(page, held)
+    page.get_by_role("link", name="Discard …").hover()
+    page.mouse.down()
+    with page.expect_response("**/live/"):
+        held[0].continue_()
+    page.wait_for_timeout(300)  # as long as a slow click, in which the answer is worked in
+    page.mouse.up()
+    expect(page.get_by_role("button", name="Preview")).to_be_visible()
+
+
+def eventually_held(page: Page, held: list[Route]) -> None:
+    for _ in range(100):
+        if held:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("the page never asked for its changing part")

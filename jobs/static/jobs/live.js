@@ -37,6 +37,15 @@
       });
     };
 
+    // A link that is replaced between the press and the release of a button is not followed: what is pressed stays.
+    let pressed = false;
+    let release = () => {};
+    const unpressed = () => pressed ? new Promise((done) => { release = done; }) : null;
+    part.addEventListener("pointerdown", () => { pressed = true; }, true);
+    for (const name of ["pointerup", "pointercancel"]) {
+      window.addEventListener(name, () => { pressed = false; setTimeout(release); }, true); // after the click
+    }
+
     const show = (detail) => !part.dispatchEvent(new CustomEvent("jobs:event", { detail, bubbles: true, cancelable: true }));
 
     const hear = (event) => {
@@ -52,7 +61,9 @@
       try {
         const answer = await fetch(note.dataset.liveUrl, { credentials: "same-origin", redirect: "error" });
         if (answer.ok) {
-          swap(await answer.text());
+          const html = await answer.text();
+          await unpressed();
+          swap(html);
           if (!meanwhile.every(show)) again = true;
         } else say("off", `not up to date: the server answered ${answer.status}; reload the page`);
       } catch {
