@@ -35,6 +35,7 @@ class Heads:
         self._params: dict[str, Any] = {"names": list(queues), "kinds": list(kinds)}
         self._begin: dict[tuple[str, str], int] = {}
         self._took: deque[float] = deque(maxlen=LOOKS)
+        self._short: deque[float] = deque(maxlen=LOOKS)
         self._again_at = self._owed_at = float("-inf")
 
     def read(self, cursor: Cursor, limit: int) -> list[Lane]:
@@ -42,6 +43,8 @@ class Heads:
         if time.monotonic() < self._again_at:
             self._owed_at = self._again_at
             lanes = self._from_where_they_began(cursor, limit)
+            if not self.slow:
+                self._again_at, self._owed_at = float("-inf"), time.monotonic()
         else:
             self._owed_at = float("-inf")
             lanes = self._from_the_beginning(cursor, limit)
@@ -50,8 +53,12 @@ class Heads:
 
     @property
     def slow(self) -> bool:
-        """Have the last looks from the beginning become slow?"""
-        return len(self._took) == LOOKS and min(self._took) > SLOW
+        """Have the last looks from the beginning become slow, and are the others faster?
+
+        Where the database is far away each look takes long, and to pass something over would gain nothing.
+        """
+        limit = max(SLOW, 2 * min(self._short, default=0.0))
+        return len(self._took) == LOOKS and min(self._took) > limit
 
     def owed_in(self) -> float | None:
         """Seconds until what the last look may have passed over can be looked for; None when it passed over nothing."""
@@ -74,4 +81,7 @@ class Heads:
             "begins": [self._begin[lane] for lane in known],
             "limit": limit,
         }
-        return rows(cursor, "ready_heads_from", params)
+        began = time.monotonic()
+        lanes = rows(cursor, "ready_heads_from", params)
+        self._short.append(time.monotonic() - began)
+        return lanes

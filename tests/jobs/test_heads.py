@@ -29,9 +29,11 @@ class Clock:
 
     now = 1000.0
     takes = 0.0
+    short = 0.001
+    """From where they began."""
 
     def look(self, cursor: Any, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-        self.now += self.takes
+        self.now += self.takes if name == "ready_heads" else self.short
         return statements.rows(cursor, name, params)
 
 
@@ -103,7 +105,7 @@ def test_slow_looks_begin_where_the_last_one_found_something(
     assert looks.owed_in() is None
     urgent, later, other = submit(50), submit(0), submit(0, kind="test.async")
     assert seen() == [*first, *later]
-    assert looks.owed_in() == pytest.approx(0.02 / SHARE - 0.02)
+    assert looks.owed_in() == pytest.approx(0.02 / SHARE - clock.short)
     Ready.objects.filter(job__in=first).delete()
     assert seen() == later
 
@@ -112,6 +114,22 @@ def test_slow_looks_begin_where_the_last_one_found_something(
     assert sorted(seen()) == sorted([*urgent, *later, *other])
     assert looks.owed_in() is None
     assert sorted(seen()) == sorted([*urgent, *later, *other])
+
+
+def test_far_from_the_database_nothing_is_passed_over(
+    seen: Callable[[], list[int]], looks: Heads, clock: Clock
+) -> None:
+    """Every look takes long there, and a shorter one is none."""
+    first = submit(0)
+    clock.short = 0.04
+    slow_down(clock, seen, 0.05)
+    urgent = submit(50)
+    assert seen() == first  # which shows that it gains nothing
+    assert looks.owed_in() == 0.0
+    for _ in range(3):
+        assert seen() == [*urgent, *first]
+        assert looks.owed_in() is None
+    assert not looks.slow
 
 
 def test_the_look_from_the_beginning_comes_at_last(
