@@ -7,14 +7,14 @@ after what needs the database and ends before the tables are emptied, and tests 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Error, Page, ViewportSize, sync_playwright
 
 from tests.browser.processes import Site, Worker
 
@@ -28,6 +28,7 @@ _FLAGS = [
     "--disable-sync",
 ]
 PASSWORD = "correct horse battery staple"
+_PAGES = pytest.StashKey[list[Page]]()
 
 Login = Callable[..., Page]
 
@@ -81,9 +82,32 @@ def browser(accounts: None, site: Site, worker: Worker) -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed says where its pages stood and what the server said: a time-out alone says nothing of why."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for page in item.stash.get(_PAGES, []):
+            report.sections.append(("page", f"{page.url}\n{_text(page)}"))
+        for name in ("site", "worker"):
+            if isinstance(process := item.funcargs.get(name), Site | Worker):  # type: ignore[attr-defined]
+                report.sections.append((name, "\n".join(process.said().splitlines()[-60:])))
+    return report
+
+
+def _text(page: Page) -> str:
+    try:
+        return page.inner_text("body", timeout=1_000)
+    except Error as error:
+        return str(error)
+
+
 @pytest.fixture
-def login(browser: Browser, site: Site) -> Login:
+def login(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Login:
     """login("anna") is her operations page, live, in a browser of her own."""
+    pages = request.node.stash.setdefault(_PAGES, [])
 
     def enter(name: str, *, width: int = 1280, height: int = 900, scheme: str = "light") -> Page:
         size: ViewportSize = {"width": width, "height": height}
@@ -96,6 +120,7 @@ def login(browser: Browser, site: Site) -> Login:
         )
         context.set_default_timeout(15_000)
         page = context.new_page()
+        pages.append(page)
         page.goto("/admin/operations/")
         page.fill("[name=username]", name)
         page.fill("[name=password]", PASSWORD)

@@ -41,10 +41,13 @@ class _Process:
             self._process.wait(10)
             self._process = None
 
+    def said(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text()
+
     def _runs(self) -> None:
-        said = self._log.read_text()
         if self._process is None or self._process.poll() is not None:
-            raise RuntimeError(f"it ended: {said}")
+            raise RuntimeError(f"it ended: {self.said()}")
 
 
 class Site(_Process):
@@ -87,4 +90,4 @@ class Worker(_Process):
 
     def _serves(self) -> bool:
         self._runs()
-        return " ready: " in self._log.read_text()
+        return " ready: " in self.said()
