@@ -14,7 +14,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
-from playwright.sync_api import Browser, Error, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, ViewportSize, sync_playwright
 
 from tests.browser.processes import Site, Worker
 
@@ -28,7 +28,7 @@ _FLAGS = [
     "--disable-sync",
 ]
 PASSWORD = "correct horse battery staple"
-_PAGES = pytest.StashKey[list[Page]]()
+_PAGES = pytest.StashKey[list[tuple[Page, set[Request]]]]()
 
 Login = Callable[..., Page]
 
@@ -89,12 +89,26 @@ def pytest_runtest_makereport(
     """A test that failed says where its pages stood and what the server said: a time-out alone says nothing of why."""
     report = yield
     if report.when == "call" and report.failed:
-        for page in item.stash.get(_PAGES, []):
-            report.sections.append(("page", f"{page.url}\n{_text(page)}"))
+        for page, unanswered in item.stash.get(_PAGES, []):
+            waits = [f"waits for {request.url}" for request in unanswered]
+            report.sections.append(("page", "\n".join([page.url, *waits, _text(page)])))
         for name in ("site", "worker"):
             if isinstance(process := item.funcargs.get(name), Site | Worker):  # type: ignore[attr-defined]
                 report.sections.append((name, "\n".join(process.said().splitlines()[-60:])))
     return report
+
+
+def _unanswered(page: Page) -> set[Request]:
+    """The requests of a page that have no whole answer yet."""
+    requests: set[Request] = set()
+
+    def ended(request: Request) -> None:
+        requests.discard(request)
+
+    page.on("request", lambda request: requests.add(request))  # noqa: PLW0108 - playwright marks what it is given
+    page.on("requestfinished", ended)
+    page.on("requestfailed", ended)
+    return requests
 
 
 def _text(page: Page) -> str:
@@ -120,7 +134,7 @@ def login(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Login
         )
         context.set_default_timeout(15_000)
         page = context.new_page()
-        pages.append(page)
+        pages.append((page, _unanswered(page)))
         page.goto("/admin/operations/")
         page.fill("[name=username]", name)
         page.fill("[name=password]", PASSWORD)

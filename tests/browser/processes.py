@@ -43,7 +43,7 @@ class _Process:
 
     def said(self) -> str:
         """What it wrote so far."""
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""
 
     def _runs(self) -> None:
         if self._process is None or self._process.poll() is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
@@ -115,6 +116,28 @@ def test_a_link_that_is_pressed_is_followed_though_the_page_is_brought_up_to_dat
     page.wait_for_timeout(300)  # as long as a slow click, in which the answer is worked in
     page.mouse.up()
     expect(page.get_by_role("button", name="Preview")).to_be_visible()
+
+
+def test_nothing_moves_when_a_page_goes_live(login: Login, worker: Worker) -> None:
+    page = login("anna", width=390)
+    page.goto("/admin/operations/")
+    dead_letters(page, worker, 1, "lost")
+    open_group(page, "ValueError")
+    group = page.url
+    page.goto("about:blank")
+    held: list[Route] = []
+    page.route("**/stream?*", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    page.goto(group)
+    eventually_held(page, held)
+    before = top_of_buttons(page)
+    held[0].continue_()
+    expect(page.locator("[data-live][data-state=on]")).to_be_visible()
+    assert top_of_buttons(page) == before
+
+
+def top_of_buttons(page: Page) -> Any:
+    """In one step: the part of the page in which they are may be replaced at any time."""
+    return page.evaluate("document.querySelector('.jb-buttons').getBoundingClientRect().top")
 
 
 def eventually_held(page: Page, held: list[Route]) -> None:

@@ -19,7 +19,6 @@
     let meanwhile = []; // events shown while an answer was under way that may be older than they are
 
     const say = (state, words) => {
-      note.hidden = false;
       note.dataset.state = state;
       text.textContent = words;
     };
