@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from jobs.core.fair_share import FairShare
 from jobs.core.priority_queue import IndexedPriorityQueue
+from jobs.division import BLOCK, Division
 from jobs.heads import Heads
 from jobs.store.statements import Cursor, rows
 from jobs.store.values import ClaimedJob, Moved
@@ -25,10 +27,13 @@ PEEK = 200
 LANE_AT_LEAST = 10
 KEYS_AT_MOST = 1_000
 CONTENDED_AT_MOST = 1_000
+CLOSE_US = 1_000_000
+"""Of rank. A job that was claimed may wait as long for its start while another worker starts a later one."""
 TOKEN_AT_LEAST = 0.01
 """Seconds. A rate whose jobs come closer is used up in small bursts."""
 
 Key = tuple[int, int]  # rank, id
+_id_of = itemgetter(1)
 Front = list[Key]
 
 
@@ -39,6 +44,9 @@ class Lines:
         self._names = list(queues)
         self._kinds = list(kinds)
         self._lanes_read = Heads(queues=queues, kinds=kinds)
+        self._division = Division(queues=queues, kinds=kinds)
+        self._strict = strict
+        self._left: list[int] = []
         self._share = FairShare(strict=self._names if strict else ())
         self._heaps: dict[str, IndexedPriorityQueue[int]] = {}
         self._queue_of: dict[int, str] = {}
@@ -74,14 +82,16 @@ class Lines:
 
     def refill(self, cursor: Cursor) -> None:
         """Read the heads anew. The heaps hold nothing but what they say: entries of paused queues go with it."""
+        self._division.look(cursor)
         fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST)
         quota = max(1, READY_AT_MOST // max(1, len(fronts)))
         self.complete = self.complete and all(len(front) <= quota for front in fronts.values())
         self._heaps, self._queue_of = {}, {}
         for queue, front in fronts.items():
             best = front[:quota]
-            self._heaps[queue] = IndexedPriorityQueue.of((key, key[1]) for key in best)
-            self._queue_of |= {key[1]: queue for key in best}
+            ids = list(map(_id_of, best))
+            self._heaps[queue] = IndexedPriorityQueue.of(zip(best, ids, strict=True), in_order=True)
+            self._queue_of |= dict.fromkeys(ids, queue)
 
     def peek(self, cursor: Cursor) -> None:
         """The quick look after a doorbell: the best few of each queue, new queues too."""
@@ -175,20 +185,40 @@ class Lines:
         """Are there several queues with jobs in them? Then the candidates are in no order of rank."""
         return len(self._heaps) > 1
 
-    def candidates(self, room: int) -> list[int]:
+    def candidates(self, room: int, worker_id: int = 0) -> list[int]:
         """The best ready jobs, in the order to take them, for a claim of `room`.
 
         Where other workers took some of the last ones, it is more than `room`, so that what they hold at this moment
-        does not leave this worker empty-handed; likewise where limits may refuse some.
+        does not leave this worker empty-handed; likewise where limits may refuse some. While several drain one backlog
+        in large claims, the others' part is left to them (`jobs/division.py`).
         """
+        self._left = []
         if not room:
             return []
         heads = {queue: heap.head for queue, heap in self._heaps.items() if len(heap)}
         if not heads:
             return []
+        parts = 1 if self._after or self._strict else self._division.parts(worker_id, room)
+        best = self._share.order(heads, parts * (room + BLOCK)) if parts > 1 else []
+        if best and self._are_close(best):
+            found, self._left = self._division.mine(worker_id, best, room, more=not self.complete)
+            return found
         found = self._share.order(heads, room + self._contended)
         refusable = len(self.limited(found)) if self._after else 0
         return self._share.order(heads, room + self._contended + refusable) if refusable else found
+
+    def _are_close(self, candidates: Sequence[int]) -> bool:
+        """In each queue their ranks differ by so little that it may be left to chance which of them goes first."""
+        if len(self._heaps) == 1:
+            ends = [(candidates[0], candidates[-1])]
+        else:
+            last = {self._queue_of[job]: job for job in candidates}
+            first = {self._queue_of[job]: job for job in reversed(candidates)}
+            ends = [(first[queue], last[queue]) for queue in last]
+        heaps, queue_of = self._heaps, self._queue_of
+        return all(
+            heaps[queue_of[b]].key_of(b)[0] - heaps[queue_of[a]].key_of(a)[0] <= CLOSE_US for a, b in ends
+        )
 
     def limited(self, candidates: Iterable[int]) -> dict[int, str]:
         """Those that wait in queues with limits, with the queue."""
@@ -218,8 +248,13 @@ class Lines:
         last = len(plain)
         if got >= left:
             last = max((index for index, job in enumerate(plain) if job in mine), default=-1) + 1
-        self._forget([*plain[:last], *(job for job, queue in limited.items() if queue not in busy)])
+        self._forget(
+            [*plain[:last], *(job for job, queue in limited.items() if queue not in busy), *self._left]
+        )
+        self.complete = self.complete and not self._left
+        self._left = []
         missed = last - got
+        self._division.note(missed=missed, got=got)
         # As many will be gone the next time, and a few more; whoever got nothing at all cannot tell how many.
         expected = missed + missed // 4 if taken else 2 * missed
         self._contended = min(CONTENDED_AT_MOST, expected) if missed else self._contended // 2

@@ -94,9 +94,9 @@ class Window:
         """Seconds until a look that passes over nothing can be made; None when the last one was such."""
         return self._lines.owed_in()
 
-    def candidates(self, room: int) -> list[int]:
-        """The best ready jobs, in the order to take them, for a claim of `room`."""
-        return self._lines.candidates(room)
+    def candidates(self, room: int, worker_id: int = 0) -> list[int]:
+        """The best ready jobs, in the order to take them, for a claim of `room` by this worker."""
+        return self._lines.candidates(room, worker_id)
 
     @property
     def shared(self) -> bool:

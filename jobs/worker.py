@@ -7,7 +7,6 @@ attempt. A side loop that dies stops the worker loudly, with exit code 1.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -32,6 +31,7 @@ from jobs.retention import Janitor
 from jobs.running.overdue import Overdue, TooManyLeftBehind
 from jobs.scheduler import Scheduler
 from jobs.store import workers
+from jobs.waker import Waker
 from notifications.doorbell import Listener, ring
 from notifications.pg import Backoff
 from notifications.ticker import Ticker
@@ -64,9 +64,7 @@ class Worker:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._settings = conf.get()
-        self._awake, self._wake_end = socket.socketpair()
-        self._awake.setblocking(False)  # noqa: FBT003 - the socket module takes no keyword here
-        self._wake_end.setblocking(False)  # noqa: FBT003 - the socket module takes no keyword here
+        self._waker = Waker()
         self._signals = 0
         self._lost: int | None = None
         self._death: tuple[str, BaseException] | None = None
@@ -83,10 +81,7 @@ class Worker:
 
     def wake(self) -> None:
         """End the present wait; from any thread."""
-        with contextlib.suppress(
-            OSError
-        ):  # a full pipe wakes as well; a closed one belongs to a worker that has ended
-            self._wake_end.send(b"\0")
+        self._waker.wake()
 
     def run(self) -> int:
         self._catch_signals()
@@ -196,7 +191,7 @@ class Worker:
 
     def _watch(self) -> None:
         self._listener = Listener(CHANNELS)
-        self._selector.register(self._awake, selectors.EVENT_READ, "wake")
+        self._selector.register(self._waker, selectors.EVENT_READ, "wake")
         self._selector.register(self._listener.fileno(), selectors.EVENT_READ, "bell")
         if self._options.parent is not None:
             self._selector.register(self._options.parent, selectors.EVENT_READ, "parent")
@@ -255,7 +250,7 @@ class Worker:
             seconds = min(seconds, 0.1)
         for key, _ in self._selector.select(seconds):
             if key.data == "wake":
-                self._awake.recv(4096)
+                self._waker.heard()
             elif key.data == "parent":
                 self._signals = max(1, self._signals)
                 self._selector.unregister(key.fileobj)
@@ -288,8 +283,7 @@ class Worker:
         if self._listener is not None:
             self._listener.close()
         self._selector.close()
-        self._awake.close()
-        self._wake_end.close()
+        self._waker.close()
 
     def _sign_off(self) -> None:
         own, stats = self.scheduler.worker_id, dict(self.scheduler.stats)

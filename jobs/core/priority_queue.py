@@ -54,16 +54,22 @@ class IndexedPriorityQueue(Generic[Id]):
         self._version = 0
 
     @classmethod
-    def of(cls, entries: Iterable[tuple[Key, Id]]) -> IndexedPriorityQueue[Id]:
-        """A queue of `(key, id)`, as if each had been pushed in turn. Raises `DuplicateItem`."""
+    def of(cls, entries: Iterable[tuple[Key, Id]], *, in_order: bool = False) -> IndexedPriorityQueue[Id]:
+        """A queue of `(key, id)`, as if each had been pushed in turn. Raises `DuplicateItem`.
+
+        `in_order`: the keys are known to ascend, so that nothing has to be sorted.
+        """
         queue = cls()
-        queue._fresh = [(key, version, item) for version, (key, item) in enumerate(entries, 1)]
-        queue._index = {entry[2]: entry for entry in queue._fresh}
-        queue._version = len(queue._fresh)
+        made = [(key, version, item) for version, (key, item) in enumerate(entries, 1)]
+        queue._index = {entry[2]: entry for entry in made}
+        queue._version = len(made)
         if len(queue._index) < queue._version:
-            raise DuplicateItem(
-                next(entry[2] for entry in queue._fresh if queue._index[entry[2]] is not entry)
-            )
+            raise DuplicateItem(next(entry[2] for entry in made if queue._index[entry[2]] is not entry))
+        if in_order:
+            made.reverse()
+            queue._run = made
+        else:
+            queue._fresh = made
         return queue
 
     def __len__(self) -> int:
