@@ -30,10 +30,12 @@ class QueueAgainstModel(RuleBasedStateMachine):
         self.turn += 1
         self.model[item] = (key, self.turn)
 
-    @initialize(many=st.lists(keys, max_size=3), copies=st.integers(0, 60))
-    def fill(self, many: list[tuple[int, int]], copies: int) -> None:
+    @initialize(many=st.lists(keys, max_size=3), copies=st.integers(0, 60), in_order=st.booleans())
+    def fill(self, many: list[tuple[int, int]], copies: int, *, in_order: bool) -> None:
         found = [(key, 1000 + number) for number, key in enumerate(many * copies)]
-        self.queue = IndexedPriorityQueue.of(found)
+        if in_order:
+            found.sort()
+        self.queue = IndexedPriorityQueue.of(found, in_order=in_order)
         for key, item in found:
             self.put(item, key)
 
