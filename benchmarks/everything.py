@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after the other; docs/performance.json, and the table in docs/performance.md.
 
-    python -m benchmarks.everything [--quick] [--only floor,peers] [--peers .venv-peers/bin/python] [--no-table]
+    python -m benchmarks.everything [--quick] [--only floor,peers] [--rounds 1] [--peers PYTHON] [--no-table]
 
 What is not run keeps the figures of its last run, with their date. Each benchmark is a command of its own
 (`python -m benchmarks.NAME --help`) with a database of its own, which ends with it. One that fails is told and does not
@@ -49,8 +49,10 @@ PLAN: dict[str, Sequence[str]] = {
 }
 
 
-def arguments_of(name: str, *, quick: bool, python: str) -> list[str]:
+def arguments_of(name: str, *, quick: bool, rounds: int | None, python: str) -> list[str]:
     arguments = [*PLAN[name]] if quick else []
+    if rounds is not None and "--rounds" in PLAN[name]:
+        arguments += ["--rounds", str(rounds)]
     if name == "peers":
         arguments += ["--python", python]
     if name == "microseconds":
@@ -138,6 +140,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes: does it all run?")
     parser.add_argument("--only", default=",".join(PLAN), help="names, separated by commas")
+    parser.add_argument("--rounds", type=int, help="instead of the default of those that go in rounds")
     parser.add_argument("--peers", default=str(ROOT / ".venv-peers" / "bin" / "python"), help="their Python")
     parser.add_argument("--no-table", action="store_true", help="leave docs/performance.md alone")
     options = parser.parse_args()
@@ -145,7 +148,8 @@ def main() -> int:
     if unknown := set(names) - set(PLAN):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     results = [
-        measured(name, arguments_of(name, quick=options.quick, python=options.peers)) for name in names
+        measured(name, arguments_of(name, quick=options.quick, rounds=options.rounds, python=options.peers))
+        for name in names
     ]
     if not options.quick and not options.no_table:
         write(table(kept(results)))
