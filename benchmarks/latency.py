@@ -35,10 +35,11 @@ def bare_starts(count: int, *, gap: float = 0.06) -> list[float]:
     query("CREATE TABLE bench_bare (number int)")
     connections.close_all()
     context = multiprocessing.get_context("fork")
-    times, ready = context.SimpleQueue(), context.Event()
+    times, ready = context.Queue(), context.Event()
     listener = context.Process(target=_listen, args=(count, ready, times))
     listener.start()
-    ready.wait()
+    if not ready.wait(30):
+        raise AssertionError("the bare loop that listens did not begin: see above")
     began = []
     with connect(name="opsched bench bare") as connection:
         connection.prepare_threshold = 0
@@ -47,7 +48,7 @@ def bare_starts(count: int, *, gap: float = 0.06) -> list[float]:
             began.append(time.time())
             connection.execute("INSERT INTO bench_bare VALUES (%s)", [number])
             connection.execute("SELECT pg_notify('bench_bare', '')")
-    started = times.get()
+    started = times.get(timeout=30)
     listener.join()
     query("DROP TABLE bench_bare")
     return sorted((after - before) * 1_000 for before, after in zip(began, started, strict=True))

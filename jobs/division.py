@@ -1,10 +1,9 @@
 """Which of the best candidates a worker leaves to the others while several drain one backlog.
 
 Each of them reads the same heads. Without this the second finds what it asks for taken, and as many jobs are missed as
-are claimed. So while claims are seen to miss, each asks for its own blocks of ids
-first. That is a wish, decided anew for each claim and dropped when nothing was missed for a second: what the others
-leave lying is found by the next look, and whoever finds nothing of its own takes the rest. Blocks, because rows of
-neighbouring ids share a page.
+are claimed. So while claims are seen to miss, each asks for its own blocks of ids first. That is a wish, decided anew
+for each claim and dropped when nothing was missed for a second: what the others leave lying is found by the next look,
+and whoever finds nothing of its own takes the rest. Blocks, because rows of neighbouring ids share a page.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ from jobs.store.statements import Cursor, rows
 __all__ = ["BLOCK", "Division"]
 
 LASTS = 1.0
+"""Seconds since the last misses; also between two looks at who is there."""
 CLAIM_AT_LEAST = 64
 """Jobs that are claimed in smaller batches are long enough for their order to matter more than a miss."""
-PARTS_AT_MOST = 4
+PARTS_AT_MOST = 4  # a full look is divided by as many: of more, each part would be less than a claim
 BLOCK = 64
 
 

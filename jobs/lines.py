@@ -33,8 +33,8 @@ TOKEN_AT_LEAST = 0.01
 """Seconds. A rate whose jobs come closer is used up in small bursts."""
 
 Key = tuple[int, int]  # rank, id
-_id_of = itemgetter(1)
 Front = list[Key]
+_id_of = itemgetter(1)
 
 
 class Lines:

@@ -118,6 +118,26 @@ def test_a_link_that_is_pressed_is_followed_though_the_page_is_brought_up_to_dat
     expect(page.get_by_role("button", name="Preview")).to_be_visible()
 
 
+def test_a_menu_that_opens_on_a_press_does_not_keep_the_page_from_being_brought_up_to_date(
+    login: Login, worker: Worker
+) -> None:
+    page = login("anna")
+    page.goto("/admin/operations/")
+    dead_letters(page, worker, 1, "lost")
+    open_group(page, "ValueError")
+    group = page.url
+    page.goto("about:blank")
+    held: list[Route] = []
+    page.route("**/live/", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    page.goto(group)
+    eventually_held(page, held)
+    page.evaluate("document.querySelector('#live-part').firstElementChild.id = 'from-before'")
+    page.get_by_role("link", name="Discard …").hover()
+    page.mouse.down(button="right")  # the menu takes the release
+    held[0].continue_()
+    expect(page.locator("#from-before")).to_have_count(0)
+
+
 def test_nothing_moves_when_a_page_goes_live(login: Login, worker: Worker) -> None:
     page = login("anna", width=390)
     page.goto("/admin/operations/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -27,6 +28,7 @@ def test_a_wait_ends_once_for_all_who_asked(waker: Waker) -> None:
     for _ in range(3):
         waker.wake()
     assert not waits(waker)
+    assert waker._awake.recv(16, socket.MSG_PEEK) == b"\0", "those after the first made no call"
     waker.heard()
     assert waits(waker)
     waker.wake()
@@ -37,9 +39,8 @@ def test_nothing_that_was_done_before_a_call_goes_unseen(waker: Waker) -> None:
     done = 0
     seen = 0
     rounds = 20_000
-    turn = threading.Semaphore(
-        64
-    )  # what is done does not run far ahead of what is seen, so that waits happen
+    # What is done does not run far ahead of what is seen, so that waits happen.
+    turn = threading.Semaphore(64)
 
     def work() -> None:
         nonlocal done

@@ -41,7 +41,8 @@
     let release = () => {};
     const unpressed = () => pressed ? new Promise((done) => { release = done; }) : null;
     part.addEventListener("pointerdown", () => { pressed = true; }, true);
-    for (const name of ["pointerup", "pointercancel"]) {
+    // Where a menu opens, or another window comes to the front, the release is never told: the page must not wait for it.
+    for (const name of ["pointerup", "pointercancel", "contextmenu", "blur"]) {
       window.addEventListener(name, () => { pressed = false; setTimeout(release); }, true); // after the click
     }
 
