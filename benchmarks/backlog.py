@@ -23,6 +23,7 @@ __all__ = ["fill"]
 
 CLAIMED = 200
 TIMES = 50
+HEADS = {"names": ["bench"], "kinds": ["bench.noop"], "limit": 2_000, "parts": 1, "place": 0}
 
 JOBS = """
 INSERT INTO jobs_job (kind, queue, state, priority, attempt, max_attempts, payload, created_at, scheduled_at, ready_at,
@@ -101,7 +102,7 @@ class Asker:
         return {"heads": statistics.median(looks), "claim": statistics.median(claims)}
 
     def _look(self, cursor: Any) -> list[int]:
-        cursor.execute(self.heads, {"names": ["bench"], "kinds": ["bench.noop"], "limit": 2_000})
+        cursor.execute(self.heads, HEADS)
         return [job for row in cursor.fetchall() for job in row[2]]
 
     def buffers(self) -> dict[str, int]:
@@ -109,9 +110,7 @@ class Asker:
         with self.connection.transaction(force_rollback=True), self.connection.cursor() as cursor:
             ids = self._look(cursor)
         return {
-            "heads": self._explained(
-                self.heads, {"names": ["bench"], "kinds": ["bench.noop"], "limit": 2_000}
-            ),
+            "heads": self._explained(self.heads, HEADS),
             "claim of 1": self._explained(self.claim, _wanted(ids[:1])),
             f"claim of {CLAIMED}": self._explained(self.claim, _wanted(ids[:CLAIMED])),
         }

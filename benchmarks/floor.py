@@ -69,7 +69,7 @@ def _loop(ids: list[int], start: multiprocessing.synchronize.Barrier, spans: Any
 
     claim, complete, drop = (statement(name) for name in ("claim", "complete", "delete_claims"))
     heads, tell = statement("ready_heads"), log_statement("append_event")
-    head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": HEADS}
+    head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": HEADS, "parts": 1, "place": 0}
     with open_connection("opsched bench floor") as connection:
         with connection.cursor() as cursor:
             worker = _register(cursor)

@@ -36,7 +36,7 @@ def floor() -> float:
         )
 
         def claim_next(cursor: Any) -> Any:
-            head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": FLOOR_BATCH}
+            head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": FLOOR_BATCH, "parts": 1, "place": 0}
             ids = [job for lane in rows(cursor, "ready_heads", head) for job in lane[2]]
             return claim(cursor, worker_id=worker, candidates=ids, limit=FLOOR_BATCH)
 

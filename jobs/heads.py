@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.division import WHOLE, Part
 from jobs.store.statements import Cursor, rows
 
 __all__ = ["Heads"]
@@ -24,8 +25,11 @@ AT_MOST = 5.0
 # The fastest of the last few decides: a single one may have waited for the processor.
 LOOKS = 5
 
-Lane = tuple[str, str, list[int], list[int]]
-"""Queue, kind, ids and ranks of its best, in order."""
+TIMES_AT_MOST = 4  # as much is read for a part as would be for the whole
+CLOSE_US = 1_000_000
+"""Of rank. A job that is left to another worker may wait as long for its start while this one starts a later one."""
+Lane = tuple[str, str, list[int], list[int], tuple[int, int] | None]
+"""Queue, kind, ids and ranks of its best, in order; rank and id up to which it is known, None where all of it is."""
 
 
 class Heads:
@@ -33,23 +37,30 @@ class Heads:
 
     def __init__(self, *, queues: Sequence[str], kinds: Sequence[str]) -> None:
         self._params: dict[str, Any] = {"names": list(queues), "kinds": list(kinds)}
+        self.firsts: set[int] = set()
+        """The first job of each lane in the last look, whosever part it is in."""
         self._begin: dict[tuple[str, str], int] = {}
         self._took: deque[float] = deque(maxlen=LOOKS)
         self._short: deque[float] = deque(maxlen=LOOKS)
         self._again_at = self._owed_at = float("-inf")
 
-    def read(self, cursor: Cursor, limit: int) -> list[Lane]:
-        """Up to `limit` of each lane in which something waits."""
+    def read(self, cursor: Cursor, limit: int, part: Part = WHOLE) -> list[Lane]:
+        """Up to `limit` of each lane in which something waits, `part` of it."""
+        wanted = {"limit": limit * min(part.parts, TIMES_AT_MOST), "parts": part.parts, "place": part.place}
         if time.monotonic() < self._again_at:
             self._owed_at = self._again_at
-            lanes = self._from_where_they_began(cursor, limit)
+            found = self._from_where_they_began(cursor, wanted)
             if not self.slow:
                 self._again_at, self._owed_at = float("-inf"), time.monotonic()
         else:
             self._owed_at = float("-inf")
-            lanes = self._from_the_beginning(cursor, limit)
-        self._begin |= {(queue, kind): ranks[0] for queue, kind, _, ranks in lanes}
-        return lanes
+            found = self._from_the_beginning(cursor, wanted)
+        self._begin |= {(queue, kind): head for queue, kind, _, _, head, _, _ in found}
+        self.firsts = {first for *_, first, _ in found}
+        return [
+            (queue, kind, ids or [], ranks or [], _end(ids, ranks, head, part, cut=seen >= wanted["limit"]))
+            for queue, kind, ids, ranks, head, _, seen in found
+        ]
 
     @property
     def slow(self) -> bool:
@@ -64,24 +75,34 @@ class Heads:
         """Seconds until what the last look may have passed over can be looked for; None when it passed over nothing."""
         return None if self._owed_at == float("-inf") else max(0.0, self._owed_at - time.monotonic())
 
-    def _from_the_beginning(self, cursor: Cursor, limit: int) -> list[Lane]:
+    def _from_the_beginning(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
         began = time.monotonic()
-        lanes = rows(cursor, "ready_heads", self._params | {"limit": limit})
+        found = rows(cursor, "ready_heads", self._params | wanted)
         ended = time.monotonic()
         self._took.append(ended - began)
         if self.slow:
             self._again_at = ended + min(AT_MOST, min(self._took) / SHARE)
-        return lanes
+        return found
 
-    def _from_where_they_began(self, cursor: Cursor, limit: int) -> list[Lane]:
+    def _from_where_they_began(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
         known = list(self._begin)
         params = {
             "queues": [queue for queue, _ in known],
             "kinds": [kind for _, kind in known],
             "begins": [self._begin[lane] for lane in known],
-            "limit": limit,
         }
         began = time.monotonic()
-        lanes = rows(cursor, "ready_heads_from", params)
+        found = rows(cursor, "ready_heads_from", params | wanted)
         self._short.append(time.monotonic() - began)
-        return lanes
+        return found
+
+
+def _end(
+    ids: list[int] | None, ranks: list[int] | None, head: int, part: Part, *, cut: bool
+) -> tuple[int, int] | None:
+    """Up to where a lane is known. Of a part only what is close to the first of the whole lane."""
+    read = (ranks[-1], ids[-1]) if ids and ranks else (head, 0)
+    if part is WHOLE:
+        return read if cut else None
+    close = (head + CLOSE_US + 1, 0)  # all of that rank; ids begin at 1
+    return min(read, close) if cut else close

@@ -11,12 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import Any
 
 from jobs.core.fair_share import FairShare
 from jobs.core.priority_queue import IndexedPriorityQueue
-from jobs.division import BLOCK, Division
-from jobs.heads import Heads
+from jobs.division import CLAIM_AT_LEAST, WHOLE, Division, Part
+from jobs.heads import Heads, Lane
 from jobs.store.statements import Cursor, rows
 from jobs.store.values import ClaimedJob, Moved
 
@@ -27,8 +26,6 @@ PEEK = 200
 LANE_AT_LEAST = 10
 KEYS_AT_MOST = 1_000
 CONTENDED_AT_MOST = 1_000
-CLOSE_US = 1_000_000
-"""Of rank. A job that was claimed may wait as long for its start while another worker starts a later one."""
 TOKEN_AT_LEAST = 0.01
 """Seconds. A rate whose jobs come closer is used up in small bursts."""
 
@@ -46,7 +43,7 @@ class Lines:
         self._lanes_read = Heads(queues=queues, kinds=kinds)
         self._division = Division(queues=queues, kinds=kinds)
         self._strict = strict
-        self._left: list[int] = []
+        self._part = WHOLE
         self._share = FairShare(strict=self._names if strict else ())
         self._heaps: dict[str, IndexedPriorityQueue[int]] = {}
         self._queue_of: dict[int, str] = {}
@@ -80,10 +77,16 @@ class Lines:
         self._after = {name: self._after.get(name, "") for name, _, limited, _ in found if limited}
         self._rated = [name for name, _, _, rated in found if rated]
 
-    def refill(self, cursor: Cursor) -> None:
+    def refill(self, cursor: Cursor, worker_id: int = 0) -> None:
         """Read the heads anew. The heaps hold nothing but what they say: entries of paused queues go with it."""
-        self._division.look(cursor)
-        fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST)
+        self._part = WHOLE if self._after or self._strict else self._division.part(cursor, worker_id)
+        fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST, self._part)
+        if self._part is not WHOLE:
+            self._division.saw(self._lanes_read.firsts)
+            if sum(map(len, fronts.values())) < CLAIM_AT_LEAST:
+                self._division.fail()
+                self._part = WHOLE
+                fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST)
         quota = max(1, READY_AT_MOST // max(1, len(fronts)))
         self.complete = self.complete and all(len(front) <= quota for front in fronts.values())
         self._heaps, self._queue_of = {}, {}
@@ -111,35 +114,30 @@ class Lines:
                     heap.update(job_id, key)
                 queue_of[job_id] = queue
 
-    def _look(self, cursor: Cursor, most: int, keys: int) -> dict[str, Front]:
+    def _look(self, cursor: Cursor, most: int, keys: int, part: Part = WHOLE) -> dict[str, Front]:
         """The front of each queue in order, as far as it is known exactly."""
         # Of each of many lanes only a few: twice what is wanted in all, since not every lane has as many of the best.
         share = min(most, max(LANE_AT_LEAST, 2 * most // self._lanes))
-        lanes = self._lanes_read.read(cursor, share)
-        cut: set[tuple[str, str]] = set()
+        lanes = self._lanes_read.read(cursor, share, part)
+        self.complete = all(end is None for *_, end in lanes)
         if self._after:
-            limited, cut = self._limited_heads(cursor, share, keys)
-            lanes = lanes + limited
+            lanes += self._limited_heads(cursor, share, keys)
         self._token_at = self._next_token(cursor, keys) if self._rated else float("inf")
         self._lanes = max(1, len(lanes))
         fronts: dict[str, Front] = {}
         bounds: dict[str, Key] = {}
-        self.complete = True
-        for queue, name, ids, ranks in lanes:
+        for queue, _, ids, ranks, end in lanes:
             lane = list(zip(ranks, ids, strict=True))
-            if len(lane) >= share or (queue, name) in cut:
-                bounds[queue] = min(lane[-1], bounds.get(queue, lane[-1]))
-                self.complete = self.complete and len(lane) < share
+            if end is not None:
+                bounds[queue] = min(end, bounds.get(queue, end))
             if queue in fronts:
                 fronts[queue] += lane
             else:
                 fronts[queue] = lane
         return {queue: _within(front, bounds.get(queue)) for queue, front in fronts.items()}
 
-    def _limited_heads(
-        self, cursor: Cursor, share: int, keys: int
-    ) -> tuple[list[tuple[Any, ...]], set[tuple[str, str]]]:
-        """The lanes, and those of them that are longer than their queue has room for."""
+    def _limited_heads(self, cursor: Cursor, share: int, keys: int) -> list[Lane]:
+        """A lane of them ends also where it is longer than its queue has room for."""
         params = {
             "names": list(self._after),
             "afters": list(self._after.values()),
@@ -151,8 +149,12 @@ class Lines:
         # Where as many keys wait as one look takes, the next begins after the last of them.
         last = {queue: lane[1:] for queue, lane, _, _, more, _ in found if more}
         self._after = {queue: last.get(queue, "") for queue in self._after}
-        lanes = [row for row in found if row[2] is not None]
-        return [row[:4] for row in lanes], {(row[0], row[1]) for row in lanes if row[5]}
+        lanes = [(*row[:4], row[5]) for row in found if row[2] is not None]
+        self.complete = self.complete and all(len(ids) < share for _, _, ids, _, _ in lanes)
+        return [
+            (queue, lane, ids, ranks, (ranks[-1], ids[-1]) if cut or len(ids) >= share else None)
+            for queue, lane, ids, ranks, cut in lanes
+        ]
 
     def _next_token(self, cursor: Cursor, keys: int) -> float:
         """When a rate that is used up lets the next job start, on `time.monotonic()`."""
@@ -185,40 +187,20 @@ class Lines:
         """Are there several queues with jobs in them? Then the candidates are in no order of rank."""
         return len(self._heaps) > 1
 
-    def candidates(self, room: int, worker_id: int = 0) -> list[int]:
+    def candidates(self, room: int) -> list[int]:
         """The best ready jobs, in the order to take them, for a claim of `room`.
 
         Where other workers took some of the last ones, it is more than `room`, so that what they hold at this moment
-        does not leave this worker empty-handed; likewise where limits may refuse some. While several drain one backlog
-        in large claims, the others' part is left to them (`jobs/division.py`).
+        does not leave this worker empty-handed; likewise where limits may refuse some.
         """
-        self._left = []
         if not room:
             return []
         heads = {queue: heap.head for queue, heap in self._heaps.items() if len(heap)}
         if not heads:
             return []
-        parts = 1 if self._after or self._strict else self._division.parts(worker_id, room)
-        best = self._share.order(heads, parts * (room + BLOCK)) if parts > 1 else []
-        if best and self._are_close(best):
-            found, self._left = self._division.mine(worker_id, best, room, more=not self.complete)
-            return found
         found = self._share.order(heads, room + self._contended)
         refusable = len(self.limited(found)) if self._after else 0
         return self._share.order(heads, room + self._contended + refusable) if refusable else found
-
-    def _are_close(self, candidates: Sequence[int]) -> bool:
-        """In each queue their ranks differ by so little that it may be left to chance which of them goes first."""
-        if len(self._heaps) == 1:
-            ends = [(candidates[0], candidates[-1])]
-        else:
-            last = {self._queue_of[job]: job for job in candidates}
-            first = {self._queue_of[job]: job for job in reversed(candidates)}
-            ends = [(first[queue], last[queue]) for queue in last]
-        heaps, queue_of = self._heaps, self._queue_of
-        return all(
-            heaps[queue_of[b]].key_of(b)[0] - heaps[queue_of[a]].key_of(a)[0] <= CLOSE_US for a, b in ends
-        )
 
     def limited(self, candidates: Iterable[int]) -> dict[int, str]:
         """Those that wait in queues with limits, with the queue."""
@@ -248,13 +230,12 @@ class Lines:
         last = len(plain)
         if got >= left:
             last = max((index for index, job in enumerate(plain) if job in mine), default=-1) + 1
-        self._forget(
-            [*plain[:last], *(job for job, queue in limited.items() if queue not in busy), *self._left]
-        )
-        self.complete = self.complete and not self._left
-        self._left = []
+        self._forget([*plain[:last], *(job for job, queue in limited.items() if queue not in busy)])
         missed = last - got
         self._division.note(missed=missed, got=got)
+        if self._part is WHOLE and self._division.wanted and not (self._after or self._strict):
+            # What is left of the heads is in other hands as well: look anew, for a part.
+            self._heaps, self._queue_of, self.complete = {}, {}, False
         # As many will be gone the next time, and a few more; whoever got nothing at all cannot tell how many.
         expected = missed + missed // 4 if taken else 2 * missed
         self._contended = min(CONTENDED_AT_MOST, expected) if missed else self._contended // 2

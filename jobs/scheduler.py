@@ -193,12 +193,12 @@ class Scheduler:
         again = now < self._busy_until and now >= self._looked + LOOK_AGAIN and not len(self._window)
         with self._database().cursor() as cursor:
             if now >= self._polled + self._settings.POLL_SECONDS:
-                self._window.poll(cursor)
+                self._window.poll(cursor, self.worker_id)
                 self._polled = now
             elif len(self._window) < self._room() and self._window.more_in_database:
                 # A bell says nothing that this does not see, and a quick look would make for small claims.
                 self._look_for_new = self._look_for_new or self._rang
-                self._window.refill(cursor)
+                self._window.refill(cursor, self.worker_id)
             elif (
                 self._rang or again or not self._window.seconds_until_token() or self._window.owed_in() == 0.0
             ):

@@ -29,7 +29,7 @@ class Best:
 
     def __call__(self, cursor: Cursor, worker_id: int, moved: Sequence[Moved]) -> Claimed:
         self.must_look = not self._window.promoted(moved)
-        self.candidates = self._window.candidates(self.room, worker_id)
+        self.candidates = self._window.candidates(self.room)
         if not self.candidates:
             return Claimed(claim_id=None, jobs=[])
         claimed = claim(

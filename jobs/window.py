@@ -70,11 +70,11 @@ class Window:
         """True when the last full read met its limit, so that an empty heap does not mean an empty queue."""
         return not self._lines.complete
 
-    def poll(self, cursor: Cursor) -> None:
+    def poll(self, cursor: Cursor, worker_id: int = 0) -> None:
         """The slow, full look: the clock, the heads of all queues, what is due within the horizon."""
         self.clock.read(cursor)
         self._lines.look_at_queues(cursor)
-        self._lines.refill(cursor)
+        self._lines.refill(cursor, worker_id)
         self.look_ahead(cursor, far=time.monotonic() >= self._far_at)
 
     @property
@@ -82,9 +82,9 @@ class Window:
         """There are limits to keep, or looks have become slow: then nothing is claimed unseen."""
         return self._lines.needs_a_look
 
-    def refill(self, cursor: Cursor) -> None:
+    def refill(self, cursor: Cursor, worker_id: int = 0) -> None:
         """Read the heads of all queues anew."""
-        self._lines.refill(cursor)
+        self._lines.refill(cursor, worker_id)
 
     def peek(self, cursor: Cursor) -> None:
         """The quick look after a doorbell."""
@@ -94,9 +94,9 @@ class Window:
         """Seconds until a look that passes over nothing can be made; None when the last one was such."""
         return self._lines.owed_in()
 
-    def candidates(self, room: int, worker_id: int = 0) -> list[int]:
-        """The best ready jobs, in the order to take them, for a claim of `room` by this worker."""
-        return self._lines.candidates(room, worker_id)
+    def candidates(self, room: int) -> list[int]:
+        """The best ready jobs, in the order to take them, for a claim of `room`."""
+        return self._lines.candidates(room)
 
     @property
     def shared(self) -> bool:

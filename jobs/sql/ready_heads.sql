@@ -3,7 +3,9 @@
 -- them stand in front (300,000 of them once cost each look 70 to 110 ms). The kinds that wait are found by jumping from
 -- one to the next, backwards: at the end of a lane stand the newest rows, at its head those just deleted.
 -- A queue with limits is looked at by limited_heads.sql. One row a lane: reading a row a job costs the worker more.
-SELECT q.name, lane.kind, best.ids, best.ranks
+-- Of `limit` jobs of a lane it gives those in this worker's part (`jobs/division.py`), blocks of 64 ids, with the first
+-- rank and id of all, and the number that was read.
+SELECT q.name, lane.kind, best.ids, best.ranks, best.head, best.first, best.seen
 FROM jobs_queue q
 CROSS JOIN LATERAL (
     WITH RECURSIVE waiting AS (
@@ -17,11 +19,14 @@ CROSS JOIN LATERAL (
     WHERE w.kind = ANY(%(kinds)s::text[]) AND NOT (w.kind = ANY(ARRAY(SELECT p.kind FROM jobs_pausedkind p)))
 ) lane
 CROSS JOIN LATERAL (
-    SELECT array_agg(h.job_id) AS ids, array_agg(h.rank) AS ranks FROM (
+    SELECT array_agg(h.job_id) FILTER (WHERE mod(h.job_id / 64, %(parts)s::bigint) = %(place)s::bigint) AS ids,
+           array_agg(h.rank) FILTER (WHERE mod(h.job_id / 64, %(parts)s::bigint) = %(place)s::bigint) AS ranks,
+           min(h.rank) AS head, min(h.job_id) AS first, count(*) AS seen
+    FROM (
         SELECT r.job_id, r.rank FROM jobs_ready r
         WHERE r.queue = q.name AND r.kind = lane.kind AND r.key IS NULL
         ORDER BY r.rank, r.job_id
         LIMIT %(limit)s) h
 ) best
-WHERE best.ids IS NOT NULL AND q.paused_at IS NULL AND num_nonnulls(q.max_running, q.rate, q.key_max_running, q.key_rate) = 0
+WHERE best.seen > 0 AND q.paused_at IS NULL AND num_nonnulls(q.max_running, q.rate, q.key_max_running, q.key_rate) = 0
   AND (cardinality(%(names)s::text[]) = 0 OR q.name = ANY(%(names)s::text[]))

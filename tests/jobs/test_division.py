@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import jobs
-from jobs import JobSpec
+from jobs import JobSpec, queue_steering
 from jobs import division as module
+from jobs.acting import Actor
 from jobs.database import django_cursor
-from jobs.division import BLOCK, CLAIM_AT_LEAST, LASTS, PARTS_AT_MOST, Division
-from jobs.lines import CLOSE_US
+from jobs.division import CLAIM_AT_LEAST, LASTS, PARTS_AT_MOST, WHOLE, Division, Part
+from jobs.heads import CLOSE_US
 from jobs.models import Ready, WorkerProcess
 from jobs.store import workers
 from jobs.store.claiming import claim
@@ -21,6 +21,8 @@ from jobs.window import Window
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
 
 ROOM = 100
+BLOCK = 64
+"""Of ids, as `ready_heads.sql` has it."""
 
 
 class Clock:
@@ -53,59 +55,61 @@ def make_worker(*, queues: list[str] | None = None, kind: str = "test.echo", sta
     return worker
 
 
-def contended(cursor: Any, **served: Any) -> Division:
+def contended(**served: Any) -> Division:
     division = Division(**{"queues": [], "kinds": ["test.echo"]} | served)
     division.note(missed=ROOM, got=ROOM)
-    division.look(cursor)
     return division
 
 
-def test_two_workers_ask_for_no_job_twice(cursor: Any, clock: Clock) -> None:
-    first, second = make_worker(), make_worker()
-    candidates = list(range(5_000, 6_000))
-    own, left = contended(cursor).mine(first, candidates, 400, more=True)
-    its, its_left = contended(cursor).mine(second, candidates, 400, more=True)
-    assert len(own) == len(its) == 400
-    assert not set(own) & set(its)
-    assert own == sorted(own), "its own in the order of the candidates"
-    assert set(left) < set(candidates) - set(own)
-    assert max(left) < max(own), (
-        "what stands behind the last of its own is not passed over, it was not its turn"
-    )
-    assert not set(left) & set(its_left)
+def test_each_of_several_workers_has_a_part_of_its_own(cursor: Any, clock: Clock) -> None:
+    two = [make_worker(), make_worker()]
+    assert [contended().part(cursor, worker) for worker in two] == [Part(0, 2), Part(1, 2)]
 
 
-def test_who_finds_too_little_of_its_own_takes_the_rest_only_where_nothing_is_behind_it(
-    cursor: Any, clock: Clock
-) -> None:
+def test_nothing_is_divided_without_misses_or_for_small_claims(cursor: Any, clock: Clock) -> None:
     first, _ = make_worker(), make_worker()
-    own, others = list(range(2 * BLOCK, 2 * BLOCK + 10)), list(range(BLOCK, 2 * BLOCK))
-    division = contended(cursor)
-    assert division.mine(first, [*others, *own], ROOM, more=True) == (own, others)
-    assert division.mine(first, [*others, *own], ROOM, more=False) == ([*own, *others], [])
-    assert division.mine(first, others, ROOM, more=True) == (others, []), "nothing of its own"
-
-
-def test_nothing_is_divided_without_misses_alone_or_for_small_claims(cursor: Any, clock: Clock) -> None:
-    first = make_worker()
-    assert contended(cursor).parts(first, ROOM) == 1, "nobody else"
-    make_worker()
-    assert contended(cursor).parts(first, ROOM) == 2
-    assert contended(cursor).parts(first, CLAIM_AT_LEAST - 1) == 1, "few at a time are long ones"
     calm = Division(queues=[], kinds=["test.echo"])
     calm.note(missed=ROOM // 4, got=ROOM)
-    calm.note(missed=10, got=0)
-    calm.look(cursor)
-    assert calm.parts(first, ROOM) == 1
+    calm.note(missed=CLAIM_AT_LEAST - 1, got=0)
+    assert not calm.wanted
+    assert calm.part(cursor, first) is WHOLE
+    calm.note(missed=CLAIM_AT_LEAST, got=0)
+    assert calm.wanted
+    assert calm.part(cursor, first) == Part(0, 2)
 
 
-def test_a_division_ends_by_itself(cursor: Any, clock: Clock) -> None:
+def test_who_is_alone_does_not_ask_again_at_each_miss(cursor: Any, clock: Clock) -> None:
+    alone = contended()
+    first = make_worker()
+    assert alone.part(cursor, first) is WHOLE
+    alone.note(missed=ROOM, got=ROOM)
+    assert not alone.wanted
+    make_worker()
+    clock.now += LASTS + 0.01
+    alone.note(missed=ROOM, got=ROOM)
+    assert alone.part(cursor, first) == Part(0, 2)
+
+
+def test_a_division_ends_a_second_after_the_last_misses(cursor: Any, clock: Clock) -> None:
     first, _ = make_worker(), make_worker()
-    division = contended(cursor)
+    division = contended()
     clock.now += LASTS - 0.01
-    assert division.parts(first, ROOM) == 2
+    assert division.part(cursor, first) == Part(0, 2)
     clock.now += 0.02
-    assert division.parts(first, ROOM) == 1
+    assert division.part(cursor, first) is WHOLE
+
+
+def test_it_goes_on_while_what_is_in_front_goes(cursor: Any, clock: Clock) -> None:
+    first, _ = make_worker(), make_worker()
+    division = contended()
+    for front in ({1, 50}, {2, 51}, {3, 52}):
+        clock.now += LASTS - 0.01
+        assert division.part(cursor, first) == Part(0, 2)
+        division.saw(front)
+    clock.now += LASTS - 0.01
+    division.saw({4, 52})
+    clock.now += 0.02
+    assert division.part(cursor, first) is WHOLE, "job 52 is in the part of somebody who does not take it"
 
 
 def test_only_those_count_that_take_from_the_same_lanes(cursor: Any, clock: Clock) -> None:
@@ -113,19 +117,17 @@ def test_only_those_count_that_take_from_the_same_lanes(cursor: Any, clock: Cloc
     make_worker(kind="other.kind")
     make_worker(queues=["elsewhere"])
     make_worker(state="lost")
-    assert contended(cursor, queues=["here"]).parts(first, ROOM) == 1
-    assert contended(cursor).parts(first, ROOM) == 2, "whoever serves all queues meets the one of elsewhere"
-    assert contended(cursor).parts(4_000_000, ROOM) == 1, "a worker that is not among them, having been lost"
+    assert contended(queues=["here"]).part(cursor, first) is WHOLE
+    assert contended().part(cursor, first) == Part(0, 2), (
+        "whoever serves all queues meets the one of elsewhere"
+    )
+    assert contended().part(cursor, 4_000_000) is WHOLE, "a worker that is not among them, having been lost"
 
 
-def test_no_more_parts_than_the_cache_has_room_for(cursor: Any, clock: Clock) -> None:
+def test_of_very_many_workers_some_share_a_part(cursor: Any, clock: Clock) -> None:
     several = [make_worker() for _ in range(PARTS_AT_MOST + 2)]
-    division = contended(cursor)
-    assert division.parts(several[-1], ROOM) == PARTS_AT_MOST
-    taken = [
-        set(division.mine(worker, range(4_000), ROOM, more=True)[0]) for worker in several[:PARTS_AT_MOST]
-    ]
-    assert len(set().union(*taken)) == PARTS_AT_MOST * ROOM
+    places = [contended().part(cursor, worker).place for worker in several]
+    assert places == [*range(PARTS_AT_MOST), 0, 1]
 
 
 def drained(cursor: Any) -> float:
@@ -141,8 +143,8 @@ def drained(cursor: Any) -> float:
     for _ in range(100):
         for window, worker in zip(windows, two, strict=True):
             if len(window) < 500 and window.more_in_database:
-                window.refill(cursor)
-            candidates = window.candidates(500, worker)
+                window.refill(cursor, worker)
+            candidates = window.candidates(500)
             got = [job.id for job in claim(cursor, worker_id=worker, candidates=candidates, limit=500).jobs]
             missed += window.claimed(candidates, got, 500)
             claimed += len(got)
@@ -156,71 +158,125 @@ def test_two_workers_drain_a_backlog_and_seldom_meet(cursor: Any) -> None:
     assert drained(cursor) < 0.3
 
 
-def test_strict_order_is_not_divided(cursor: Any) -> None:
-    ids = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo")] * 300)]
-    mine, _ = make_worker(), make_worker()
-    for strict in (True, False):
-        window = Window(queues=["test"], kinds=["test.echo"], horizon=3.0, strict=strict)
-        window._lines._division.note(missed=ROOM, got=ROOM)
-        window.poll(cursor)
-        # A hundred in a row are of two blocks, of which one is the other worker's.
-        assert (window.candidates(ROOM, mine) == ids[:ROOM]) is strict
-
-
-def test_jobs_of_different_times_or_priorities_are_not_divided(cursor: Any) -> None:
-    mine, _ = make_worker(), make_worker()
-    window = Window(queues=["test"], kinds=["test.echo"], horizon=3.0)
-    lines = window._lines
-    ids = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo")] * 300)]
-    Ready.objects.filter(job__in=ids).update(rank=5_000_000)
-    for rank, divided in ((5_000_000 + CLOSE_US, True), (5_000_001 + CLOSE_US, False)):
-        Ready.objects.filter(job=ids[-1]).update(rank=rank)
-        lines._division.note(missed=ROOM, got=ROOM)
-        window.poll(cursor)
-        # So many that all 300 are looked at.
-        assert (window.candidates(200, mine) != ids[:200]) is divided
-
-
-def test_in_several_queues_each_has_ranks_of_its_own(cursor: Any) -> None:
-    mine, _ = make_worker(), make_worker()
-    window = Window(queues=[], kinds=["test.echo"], horizon=3.0)
-    ids: list[int] = []
-    for queue, rank in (("test", 5_000_000), ("other", 90_000_000)):
-        ids = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo", queue=queue)] * 200)]
-        Ready.objects.filter(job__in=ids).update(rank=rank)
+def divided(cursor: Any, worker: int, queues: list[str] | None = None, **options: Any) -> list[int]:
+    """The ids that a worker would ask for, had it just missed some."""
+    window = Window(
+        queues=["test"] if queues is None else queues, kinds=["test.echo"], horizon=3.0, **options
+    )
+    window.poll(cursor, worker)
     window._lines._division.note(missed=ROOM, got=ROOM)
-    window.poll(cursor)
-    assert len({job // BLOCK % 2 for job in window.candidates(150, mine)}) == 1
-    Ready.objects.filter(job=ids[0]).update(rank=1)
-    window.poll(cursor)
-    assert len({job // BLOCK % 2 for job in window.candidates(150, mine)}) == 2
+    window.poll(cursor, worker)
+    return window.candidates(10_000)
+
+
+def submitted(count: int, *, rank: int | None = None, queue: str = "test") -> list[int]:
+    ids = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo", queue=queue)] * count)]
+    if rank is not None:
+        Ready.objects.filter(job__in=ids).update(rank=rank)
+    return ids
+
+
+def part(ids: list[int], place: int) -> list[int]:
+    return [job for job in ids if job // BLOCK % 2 == place]
+
+
+def test_two_workers_look_at_no_job_twice_and_at_each_once(cursor: Any) -> None:
+    ids = submitted(1_000)
+    first, second = make_worker(), make_worker()
+    assert divided(cursor, first) == part(ids, 0)
+    assert divided(cursor, second) == part(ids, 1)
+
+
+def test_who_finds_too_little_of_its_own_looks_at_the_whole(cursor: Any) -> None:
+    ids = submitted(1_000)
+    first, second = make_worker(), make_worker()
+    Ready.objects.filter(job__in=part(ids, 0)[CLAIM_AT_LEAST:]).delete()
+    assert divided(cursor, first) == part(ids, 0)[:CLAIM_AT_LEAST]
+    Ready.objects.filter(job=part(ids, 0)[0]).delete()
+    assert len(divided(cursor, first)) == CLAIM_AT_LEAST - 1 + len(part(ids, 1))
+    assert divided(cursor, second) == part(ids, 1)
+
+
+def test_strict_order_is_not_divided(cursor: Any) -> None:
+    ids = submitted(300)
+    first, _ = make_worker(), make_worker()
+    assert divided(cursor, first, strict=True) == ids
+    assert divided(cursor, first) == part(ids, 0)
+
+
+def test_queues_with_limits_are_not_divided(cursor: Any) -> None:
+    ids = submitted(300)
+    first, _ = make_worker(), make_worker()
+    queue_steering.change_queue(Actor(), "test", max_running=10_000)
+    assert divided(cursor, first) == ids
+
+
+def test_only_what_is_close_to_the_first_is_divided(cursor: Any) -> None:
+    """Else a job that was left to another worker would wait for longer than a second behind later ones."""
+    early = submitted(300, rank=5_000_000)
+    first, second = make_worker(), make_worker()
+    late = submitted(300, rank=5_000_001 + CLOSE_US)
+    assert divided(cursor, first) == part(early, 0)
+    Ready.objects.filter(job__in=late).update(rank=5_000_000 + CLOSE_US)
+    assert divided(cursor, first) == part([*early, *late], 0)
+    # The first of all counts, though it is in the other's part.
+    Ready.objects.filter(job=part(early, 1)[0]).update(rank=4_999_999)
+    assert divided(cursor, first) == part(early, 0)
+    assert divided(cursor, second) == sorted(part(early, 1))
+
+
+def test_what_is_close_is_known_of_each_queue_and_over_all_kinds_of_it(cursor: Any) -> None:
+    here, there = submitted(200, rank=5_000_000), submitted(200, rank=90_000_000, queue="other")
+    first, _ = make_worker(), make_worker()
+    assert set(divided(cursor, first, queues=[])) == {*part(here, 0), *part(there, 0)}
+    # A lane of another kind in the same queue, much later: nothing of it goes before what is left lying here.
+    Ready.objects.filter(job__in=there).update(queue="test", kind="test.other")
+    window = Window(queues=["test"], kinds=["test.echo", "test.other"], horizon=3.0)
+    window._lines._division.note(missed=ROOM, got=ROOM)
+    window.poll(cursor, first)
+    assert window.candidates(10_000) == part(here, 0)
+
+
+def test_after_misses_what_is_left_of_the_heads_is_not_asked_for(cursor: Any) -> None:
+    ids = submitted(1_000)
+    first, _ = make_worker(), make_worker()
+    window = Window(queues=["test"], kinds=["test.echo"], horizon=3.0)
+    window.poll(cursor, first)
+    asked = window.candidates(ROOM)
+    window.claimed(asked, asked[ROOM // 2 :], ROOM)
+    assert len(window) == 0
+    assert window.more_in_database
+    window.refill(cursor, first)
+    assert window.candidates(10_000) == part(ids, 0)
 
 
 def test_undivided_they_are_seen_to_miss_as_many_as_they_claim(
     cursor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Division, "parts", lambda *_: 1)
+    monkeypatch.setattr(Division, "wanted", False)
     assert drained(cursor) > 0.6
 
 
-def test_what_the_others_leave_lying_is_taken_by_whoever_is_left(cursor: Any) -> None:
-    ids = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo")] * 3_000)]
+def test_what_the_others_leave_lying_is_taken_by_whoever_is_left(cursor: Any, clock: Clock) -> None:
+    ids = submitted(10_000, rank=5_000_000)
     mine, _ = make_worker(), make_worker()
     window = Window(queues=["test"], kinds=["test.echo"], horizon=3.0)
     window._lines._division.note(missed=ROOM, got=ROOM)
-    window.poll(cursor)
+    window.poll(cursor, mine)
     taken: list[int] = []
-    began = time.monotonic()
-    while len(taken) < len(ids) and time.monotonic() - began < 10:
-        window._lines._division.note(missed=ROOM, got=ROOM)  # as if the other still took some
+    for _ in range(1_000):
+        clock.now += 0.05
         if len(window) < ROOM and window.more_in_database:
-            window.refill(cursor)
-        candidates = window.candidates(ROOM, mine)
+            window.refill(cursor, mine)
+        candidates = window.candidates(ROOM)
         got = [job.id for job in claim(cursor, worker_id=mine, candidates=candidates, limit=ROOM).jobs]
         window.claimed(candidates, got, ROOM)
         taken += got
+        if len(taken) == len(ids):
+            break
     assert sorted(taken) == ids
     places = {job: place for place, job in enumerate(taken)}
     most = max(places[job] - place for place, job in enumerate(ids))
-    assert most < 2_000 + 2 * ROOM, "passed over by a cache at most"
+    per_second = ROOM / 0.05
+    assert most < LASTS * per_second + 2_000, "passed over for a second and by what was in the cache"
     assert most > ROOM, "some were left lying at first"

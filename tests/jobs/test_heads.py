@@ -52,7 +52,7 @@ def seen(clock: Clock, transactional_db: None) -> Iterator[Callable[[], list[int
     with django_cursor() as cursor:
 
         def look() -> list[int]:
-            return [job for _, _, ids, _ in looks.read(cursor, 10) for job in ids]
+            return [job for _, _, ids, _, _ in looks.read(cursor, 10) for job in ids]
 
         look.looks = looks  # type: ignore[attr-defined]
         yield look

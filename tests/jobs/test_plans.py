@@ -38,7 +38,8 @@ TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "work
          "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
          "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
          "user": "bigint", "places": "int[]", "sorted": "bigint[]",
-         "begins": "bigint[]", "since": "float8", "after": "bigint"}  # fmt: skip
+         "begins": "bigint[]", "parts": "bigint", "place": "bigint", "since": "float8", "after": "bigint"}  # fmt: skip
+WHOLE = {"parts": 1, "place": 0}
 BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
 
 
@@ -129,7 +130,7 @@ def test_a_completion_reaches_its_rows_by_primary_key(worker: psycopg.Connection
 
 def test_the_heads_are_index_ranges_and_nothing_is_sorted(worker: psycopg.Connection[Any]) -> None:
     """A sort inside a queue would read its whole backlog to find its first few."""
-    nodes = plan(worker, "ready_heads", {"names": [], "kinds": ["k", "other"], "limit": 100})
+    nodes = plan(worker, "ready_heads", {"names": [], "kinds": ["k", "other"], "limit": 100, **WHOLE})
     assert walks(nodes) == []
     assert [node["Node Type"] for node in nodes if "Sort" in node["Node Type"]] == []
     assert indexes(nodes) == {"ready_by_kind"}
@@ -139,7 +140,7 @@ def test_the_heads_are_index_ranges_and_nothing_is_sorted(worker: psycopg.Connec
 def test_kinds_nobody_knows_cost_a_look_nothing(worker: psycopg.Connection[Any]) -> None:
     worker.execute("UPDATE jobs_ready SET kind = 'gone', rank = rank - 1000000 WHERE job_id % 20 <> 0")
     worker.execute("ANALYZE jobs_ready")
-    nodes = plan(worker, "ready_heads", {"names": [], "kinds": ["k", "other"], "limit": 100})
+    nodes = plan(worker, "ready_heads", {"names": [], "kinds": ["k", "other"], "limit": 100, **WHOLE})
     assert walks(nodes) == []
     assert read(nodes, "jobs_ready") <= 4 * 103
 
@@ -157,9 +158,9 @@ def test_what_died_under_an_open_transaction_is_not_stepped_over(worker: psycopg
         bounded = plan(
             worker,
             "ready_heads_from",
-            {"queues": [queue], "kinds": ["k"], "begins": [last], "limit": 100},
+            {"queues": [queue], "kinds": ["k"], "begins": [last], "limit": 100, **WHOLE},
         )
-        full = plan(worker, "ready_heads", {"names": [queue], "kinds": ["k"], "limit": 100})
+        full = plan(worker, "ready_heads", {"names": [queue], "kinds": ["k"], "limit": 100, **WHOLE})
         holder.execute("ROLLBACK")
     assert walks(bounded) == []
     assert indexes(bounded) == {"ready_by_kind"}

@@ -88,7 +88,8 @@ class Database:
         for queue in params["names"]:
             front = self.world.ready([queue])[: params["limit"]]
             if front:
-                lanes.append((queue, KIND, [job.id for job in front], [job.rank for job in front]))
+                ids, ranks = [job.id for job in front], [job.rank for job in front]
+                lanes.append((queue, KIND, ids, ranks, ranks[0], min(ids), len(front)))
         return lanes
 
     def _due_head(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:
