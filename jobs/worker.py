@@ -31,10 +31,10 @@ from jobs.retention import Janitor
 from jobs.running.overdue import Overdue, TooManyLeftBehind
 from jobs.scheduler import Scheduler
 from jobs.store import workers
-from jobs.waker import Waker
 from notifications.doorbell import Listener, ring
 from notifications.pg import Backoff
 from notifications.ticker import Ticker
+from notifications.waker import Waker
 
 __all__ = ["BEGIN_ANEW", "Options", "Worker"]
 

@@ -6,10 +6,8 @@ only a hint; callers look into the tables, and look there at least once a second
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import selectors
-import socket
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any
@@ -18,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from notifications import pg
+from notifications.waker import Waker
 
 __all__ = ["Listener"]
 
@@ -38,10 +37,8 @@ class Listener:
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         # A selector inside a selector: the outer one keeps a stable descriptor while the inner changes sockets.
         self._selector = selectors.DefaultSelector()
-        self._wake_in, self._wake_out = socket.socketpair()
-        for end in (self._wake_in, self._wake_out):
-            end.setblocking(False)  # noqa: FBT003  # the standard library's own signature
-        self._selector.register(self._wake_in, selectors.EVENT_READ)
+        self._waker = Waker()
+        self._selector.register(self._waker, selectors.EVENT_READ)
 
     def fileno(self) -> int:
         """Readable when something rang or the connection broke. Connects on the first use; stable until close()."""
@@ -52,7 +49,7 @@ class Listener:
 
     def drain(self) -> set[str]:
         """Channels that rang since the last call. Never blocks, except to reconnect when a try is due."""
-        self._swallow_wakes()
+        self._waker.heard()
         if self._connection is None:
             return set(self._channels) if monotonic() >= self._retry_at and self._connect() else set()
         try:
@@ -71,16 +68,13 @@ class Listener:
 
     def wake(self) -> None:
         """End a wait() early; callable from any thread, also after close()."""
-        # Full: a wake is pending already. Closed: nobody waits any more.
-        with contextlib.suppress(OSError):
-            self._wake_out.send(b"w")
+        self._waker.wake()
 
     def close(self) -> None:
         """Give everything back. Idempotent."""
         self._disconnect()
         self._selector.close()
-        self._wake_in.close()
-        self._wake_out.close()
+        self._waker.close()
 
     def _connect(self) -> bool:
         try:
@@ -107,15 +101,8 @@ class Listener:
         if self._connection is not None:
             # By descriptor, looked up in the map: a broken connection no longer knows its socket.
             for key in list(self._selector.get_map().values()):
-                if key.fileobj is not self._wake_in:
+                if key.fileobj is not self._waker:
                     self._selector.unregister(key.fileobj)
             self._connection.close()
             self._connection = None
             self._retry_at = monotonic() + self._backoff.next()
-
-    def _swallow_wakes(self) -> None:
-        try:
-            while self._wake_in.recv(64):
-                pass
-        except BlockingIOError:
-            pass

@@ -14,6 +14,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from notifications.waker import Waker
+
 __all__ = ["Proxy"]
 
 _CHUNK = 65_536
@@ -40,12 +42,12 @@ class Proxy:
         self.cut = 0
         self._speaks = True
         self._closing = False
-        self._awake, self._wake_end = socket.socketpair()
+        self._waker = Waker()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / target.name))
         self._listener.listen(128)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._awake, selectors.EVENT_READ)
+        self._selector.register(self._waker, selectors.EVENT_READ)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="test-proxy", daemon=True)
         self._thread.start()
@@ -53,12 +55,12 @@ class Proxy:
     def fall_silent(self) -> None:
         """From now on nothing is forwarded. Connections stay open, new ones are accepted and never answered."""
         self._speaks = False
-        self._wake()
+        self._waker.wake()
 
     def speak(self) -> None:
         """Forward again, beginning with everything that was said meanwhile."""
         self._speaks = True
-        self._wake()
+        self._waker.wake()
 
     def cut_after_commit(self, pid: int) -> None:
         """Swallow the answer that ends the present transaction of this backend, and close its connection."""
@@ -66,23 +68,19 @@ class Proxy:
 
     def close(self) -> None:
         self._closing = True
-        self._wake()
+        self._waker.wake()
         self._thread.join(10)
         for link in list(self._links):
             self._drop(link)
         self._listener.close()
         self._selector.close()
-        self._awake.close()
-        self._wake_end.close()
-
-    def _wake(self) -> None:
-        self._wake_end.send(b"\0")
+        self._waker.close()
 
     def _run(self) -> None:
         while not self._closing:
             for key, _ in self._selector.select():
-                if key.fileobj is self._awake:
-                    self._awake.recv(_CHUNK)
+                if key.fileobj is self._waker:
+                    self._waker.heard()
                     self._listen_or_not()
                 elif self._speaks and key.fileobj is self._listener:
                     self._accept()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -139,3 +140,24 @@ def test_a_listener_reconnects_behind_the_same_descriptor(listener: Listener, co
     assert listener.fileno() == before
     killer.execute("SELECT pg_notify('opsched_test', '')")
     assert listener.wait(5) == {CHANNEL}
+
+
+def test_a_wait_ends_early_when_another_thread_says_so_and_once_for_all_who_did(listener: Listener) -> None:
+    caller = threading.Timer(0.1, listener.wake)
+    caller.start()
+    begun = time.monotonic()
+    assert listener.wait(30) == set()
+    assert time.monotonic() - begun < 10
+    caller.join()
+    for _ in range(3):
+        listener.wake()
+    assert listener.wait(30) == set()
+    begun = time.monotonic()
+    assert listener.wait(0.2) == set()
+    assert time.monotonic() - begun >= 0.2, "woken by a call that was heard before"
+
+
+def test_to_wake_a_listener_that_was_closed_is_no_error() -> None:
+    one = Listener([CHANNEL])
+    one.close()
+    one.wake()

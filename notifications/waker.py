@@ -1,4 +1,4 @@
-"""Ends the wait of a worker's main loop, from any thread or signal handler."""
+"""Ends a wait for descriptors, from any thread or signal handler: of a worker's main loop, and of a listener."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Waker"]
 
 
 class Waker:
-    """A pair of sockets: the loop waits for one of them, `wake` writes to the other."""
+    """A pair of sockets: one thread waits for one of them, among others; `wake` writes to the other."""
 
     def __init__(self) -> None:
         self._awake, self._wake_end = socket.socketpair()
@@ -25,15 +25,16 @@ class Waker:
         if self._asked:
             return
         self._asked = True
-        # A full pipe wakes as well; a closed one belongs to a worker that has ended.
+        # A full pipe wakes as well; a closed one belongs to a thread that waits no more.
         with contextlib.suppress(OSError):
             self._wake_end.send(b"\0")
 
     def heard(self) -> None:
-        """For the loop, before it looks at what woke it."""
-        self._awake.recv(4096)
+        """For the one that waits, before it looks at what woke it; also when nobody asked."""
+        with contextlib.suppress(BlockingIOError):
+            self._awake.recv(4096)
         # After that, or a call in between would be eaten and no later one be made. Whoever still finds it set has made
-        # its change, and the loop looks at that next.
+        # its change, and that is looked at next.
         self._asked = False
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.waker import Waker
+from notifications.waker import Waker
 
 
 @pytest.fixture
@@ -83,6 +83,16 @@ def test_a_call_while_the_loop_is_hearing_spoils_no_later_one(
 ) -> None:
     monkeypatch.setattr(waker, "_awake", Interrupted(waker))
     for _ in range(3):
+        waker.wake()
+        assert not waits(waker)
+        waker.heard()
+
+
+def test_to_hear_where_nobody_asked_is_no_error_and_spoils_no_later_call(waker: Waker) -> None:
+    """A listener does so at each look, whatever ended its wait."""
+    for _ in range(2):
+        waker.heard()
+        assert waits(waker)
         waker.wake()
         assert not waits(waker)
         waker.heard()
