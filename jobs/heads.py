@@ -4,7 +4,7 @@ While a transaction holds the xmin horizon, the rows of started jobs stay where 
 lane, and every look steps over all of them: 190,000 took 67 ms. So where looks have become slow, most of them start at
 the first row that the last one found. A job that came in below that (an urgent one, a retry, a kind of which none
 waited) is found by the next look from the beginning. These take a twentieth of the time, and come every 5 s at
-least.
+least. So is one that came into a lane which stood empty while jobs came into 1,000 others: it is forgotten by then.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from jobs.division import WHOLE, Part
@@ -24,6 +25,8 @@ SHARE = 0.05
 AT_MOST = 5.0
 # The fastest of the last few decides: a single one may have waited for the processor.
 LOOKS = 5
+EMPTY_AT_MOST = 1_000
+"""Lanes without jobs that are remembered. Whoever submits may name new queues without end."""
 
 TIMES_AT_MOST = 4  # as much is read for a part as would be for the whole
 CLOSE_US = 1_000_000
@@ -39,6 +42,7 @@ class Heads:
         self._params: dict[str, Any] = {"names": list(queues), "kinds": list(kinds)}
         self.firsts: set[int] = set()
         """The first job of each lane in the last look, whosever part it is in."""
+        # The lanes that were seen last stand last.
         self._begin: dict[tuple[str, str], int] = {}
         self._took: deque[float] = deque(maxlen=LOOKS)
         self._short: deque[float] = deque(maxlen=LOOKS)
@@ -55,7 +59,6 @@ class Heads:
         else:
             self._owed_at = float("-inf")
             found = self._from_the_beginning(cursor, wanted)
-        self._begin |= {(queue, kind): head for queue, kind, _, _, head, _, _ in found}
         self.firsts = {first for *_, first, _ in found}
         return [
             (queue, kind, ids or [], ranks or [], _end(ids, ranks, head, part, cut=seen >= wanted["limit"]))
@@ -82,6 +85,10 @@ class Heads:
         self._took.append(ended - began)
         if self.slow:
             self._again_at = ended + min(AT_MOST, min(self._took) / SHARE)
+        self._remember(found)
+        empty = len(self._begin) - len(found)
+        for lane in list(islice(self._begin, max(0, empty - EMPTY_AT_MOST))):
+            del self._begin[lane]
         return found
 
     def _from_where_they_began(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
@@ -94,7 +101,13 @@ class Heads:
         began = time.monotonic()
         found = rows(cursor, "ready_heads_from", params | wanted)
         self._short.append(time.monotonic() - began)
+        self._remember(found)
         return found
+
+    def _remember(self, found: Sequence[tuple[Any, ...]]) -> None:
+        for queue, kind, _, _, head, _, _ in found:
+            self._begin.pop((queue, kind), None)
+            self._begin[queue, kind] = head
 
 
 def _end(

@@ -12,7 +12,7 @@ import jobs
 from jobs import JobSpec, heads, queue_steering, steering
 from jobs.control import Actor
 from jobs.database import django_cursor
-from jobs.heads import AT_MOST, LOOKS, SHARE, SLOW, Heads
+from jobs.heads import AT_MOST, EMPTY_AT_MOST, LOOKS, SHARE, SLOW, Heads, Lane
 from jobs.models import Ready
 from jobs.store import statements
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
@@ -152,6 +152,56 @@ def test_a_lane_that_was_emptied_is_still_looked_at(
     slow_down(clock, seen)
     later = submit(0)
     assert seen() == later
+
+
+def lanes_of(*numbers: int) -> list[Lane]:
+    return [(f"tenant {number}", KINDS[0], [number], [number]) for number in numbers]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., set[int]]:
+    """A look that finds these lanes; where it passes something over: the lanes it looked at."""
+    looks = Heads(queues=[], kinds=KINDS)
+    cursor: Any = None
+    found: list[Lane] = []
+    asked: list[str] = []
+
+    def rows(_: Any, name: str, params: dict[str, Any]) -> list[Lane]:
+        clock.now += clock.takes if name == "ready_heads" else clock.short
+        asked[:] = params.get("queues", [])
+        return found
+
+    def look(*numbers: int) -> set[int]:
+        found[:] = lanes_of(*numbers)
+        assert looks.read(cursor, 10) == found
+        return {int(queue.removeprefix("tenant ")) for queue in asked}
+
+    monkeypatch.setattr(heads, "rows", rows)
+    look.looks = looks  # type: ignore[attr-defined]
+    return look
+
+
+def test_a_worker_that_saw_ten_thousand_lanes_does_not_keep_ten_thousand_numbers(
+    script: Any, clock: Clock
+) -> None:
+    """It keeps those in which something waits, and of the others those that it saw last."""
+    for first in range(1, 10_001, 50):
+        script(0, *range(first, first + 50))
+        assert ("tenant 0", KINDS[0]) in script.looks._begin, "the first that was seen, and seen ever since"
+    clock.takes = 0.02
+    for _ in range(LOOKS):
+        script(0)
+    assert script() == {0, *range(10_001 - EMPTY_AT_MOST, 10_001)}
+    assert len(script.looks._begin) == 1 + EMPTY_AT_MOST
+
+
+def test_no_lane_in_which_something_waits_is_forgotten(script: Any, clock: Clock) -> None:
+    clock.takes = 0.02
+    many = range(3 * EMPTY_AT_MOST)
+    for _ in range(LOOKS):
+        script(*many)
+    assert script(*many) == set(many)
+    assert script() == set(many), "nor one that a look which passes something over found empty"
 
 
 def test_what_is_paused_is_left_out_there_too(seen: Callable[[], list[int]], clock: Clock) -> None:
