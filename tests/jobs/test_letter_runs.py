@@ -18,7 +18,7 @@ from jobs.keeping import LetterKeeper
 from jobs.models import DeadLetter, DeadLetterItem, DeadLetterRun, Job, OperatorAction
 from jobs.states import State
 from tests.jobs.ground import consistent, end, make_worker, state_of, take, told
-from tests.jobs.test_deadletters import ME, confirm, dead, die
+from tests.jobs.letters import ME, confirm, dead, die
 
 pytestmark = pytest.mark.django_db
 

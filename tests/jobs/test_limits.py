@@ -1,8 +1,7 @@
-"""What is limited or paused does not run and holds up nothing else; queues share a worker; operators rearrange."""
+"""What is limited or paused does not run and holds up nothing else; operators rearrange what waits."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,42 +11,22 @@ import pytest
 from django.db import connection
 
 import jobs
-from jobs import JobSpec, control, lines, queue_steering, rearranging
+from jobs import control, lines, queue_steering, rearranging
 from jobs.control import Actor
 from jobs.database import django_cursor, in_transaction
 from jobs.errors import InvalidSubmission, NotFound
 from jobs.models import Job, OperatorAction, PausedKind, Permit, Queue, Ready
 from jobs.states import State
 from jobs.store.limiting import release
-from jobs.store.submitting import insert_jobs
-from jobs.store.values import NewJob
-from jobs.window import Window
 from jobs.worker import CHANNELS
 from notifications.doorbell import Listener
 from tests.jobs import kinds
 from tests.jobs.conftest import Bench
 from tests.jobs.ground import consistent, in_state, make_worker, take, told
+from tests.jobs.limited import ACTOR, change, look, submit
 from tests.support import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-ACTOR = Actor()
-
-
-def submit(count: int, kind: str = "test.echo", **options: Any) -> list[int]:
-    return [one.id for one in jobs.submit_many([JobSpec(kind=kind, **options)] * count)]
-
-
-def change(queue: str, **settings: Any) -> None:
-    Queue.objects.get_or_create(pk=queue)
-    queue_steering.change_queue(ACTOR, queue, **settings)
-
-
-def look(**options: Any) -> Window:
-    window = Window(queues=options.pop("queues", []), kinds=["test.echo"], horizon=3.0, **options)
-    with django_cursor() as cursor:
-        window.poll(cursor)
-    return window
 
 
 @pytest.fixture
@@ -181,81 +160,6 @@ def test_settings_out_of_range_are_refused_by_name(setting: str, value: Any) -> 
         queue_steering.change_queue(ACTOR, "narrow", **{setting: value})
     assert refused.value.field == setting
     assert not OperatorAction.objects.exists()
-
-
-# -- several queues, one worker ----------------------------------------------------------------------------------------
-
-
-def drained(window: Window, room: int) -> list[str]:
-    """The queues in the order in which their jobs are taken."""
-    order: list[str] = []
-    worker = make_worker()
-    with django_cursor() as cursor:
-        while True:
-            window.poll(cursor)
-            best = window.candidates(room)
-            if not best:
-                return order
-            taken = {job.id: job.queue for job in take(worker, *best)}
-            window.claimed(best, list(taken), room)
-            order += [taken[job] for job in best]
-
-
-@pytest.mark.parametrize("room", [1, 4])
-def test_queues_get_shares_by_weight_and_none_starves(room: int) -> None:
-    for queue, weight in (("a", 3), ("b", 1)):
-        change(queue, weight=weight)
-        submit(24, queue=queue, priority=100 if queue == "a" else -100)
-    order = drained(look(), room)
-    assert Counter(order[:16]) == {"a": 12, "b": 4}
-    assert all("b" in order[start : start + 8] for start in range(0, 16, 4))
-    assert Counter(order) == {"a": 24, "b": 24}
-
-
-def test_strict_order_takes_from_a_later_queue_what_the_earlier_leave() -> None:
-    submit(5, queue="a", priority=100)
-    submit(5, queue="b")
-    assert drained(look(queues=["b", "a"], strict=True), 2) == ["b"] * 5 + ["a"] * 5
-
-
-# -- the bound of ageing -----------------------------------------------------------------------------------------------
-
-STEP = timedelta(seconds=1)
-
-
-def flood(ageing: float | None, steps: int) -> tuple[int, list[int]]:
-    """The lowest job among an endless flood of urgent ones: two a second come, one is taken. What starts, in order."""
-    change("flood", ageing_seconds=ageing)
-    began = datetime(2030, 1, 1, tzinfo=UTC)
-    low = NewJob(kind="test.echo", queue="flood", priority=-100, max_attempts=1, payload="{}")
-    urgent = NewJob(kind="test.echo", queue="flood", priority=100, max_attempts=1, payload="{}")
-    window, worker, started = look(queues=["flood"]), make_worker(), list[int]()
-    with django_cursor() as cursor:
-        lowest = insert_jobs(cursor, [low], now=began)[0][0]
-        for step in range(1, steps + 1):
-            insert_jobs(cursor, [urgent] * 2, now=began + step * STEP)
-            window.peek(cursor)
-            best = window.candidates(1)
-            started += [job.id for job in take(worker, *best)]
-            window.claimed(best, started[-1:], 1)
-    return lowest, started
-
-
-def test_nothing_that_became_ready_after_the_bound_starts_before_the_lowest_job() -> None:
-    ageing = 0.1
-    lowest, started = flood(ageing, steps=60)
-    bound = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=200 * ageing)
-    assert lowest in started
-    before = Job.objects.filter(pk__in=started[: started.index(lowest)])
-    assert before.count() >= 20
-    assert all(job.ready_at is not None and job.ready_at <= bound for job in before)
-
-
-def test_with_plain_priority_as_rank_the_lowest_job_starves() -> None:
-    """The negative control."""
-    lowest, started = flood(None, steps=100)
-    assert len(started) == 100
-    assert lowest not in started
 
 
 # -- what operators change while jobs wait -----------------------------------------------------------------------------

@@ -5,8 +5,6 @@ Seen through a worker's own connection, with the generic plans it uses.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +16,7 @@ from jobs.database import open_connection
 from jobs.store.limiting import in_places
 from jobs.store.statements import statement
 from tests.jobs.ground import make_worker
+from tests.jobs.plans import BY_RANK, buffers, hashes, ids_of, indexes, plan, read, sorts, walks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,15 +31,7 @@ INSERT INTO jobs_ready (job_id, queue, kind, rank)
 SELECT id, queue, kind, id FROM jobs_job WHERE id %% 2 = 0;
 UPDATE jobs_job SET state = 'running', attempt = 1, worker_id = {{worker}}, started_at = now() WHERE id %% 2 = 1
 """.replace("%%", "%")
-TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "worker": "bigint", "limit": "bigint",
-         "names": "text[]", "kinds": "text[]", "now": "timestamptz", "anyway": "bool", "target": "text",
-         "sources": "text[]", "until": "float8", "states": "text[]", "refunds": "bool[]", "queues": "text[]",
-         "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
-         "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
-         "user": "bigint", "places": "int[]", "sorted": "bigint[]",
-         "begins": "bigint[]", "parts": "bigint", "place": "bigint", "since": "float8", "after": "bigint"}  # fmt: skip
 WHOLE = {"parts": 1, "place": 0}
-BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
 
 
 @pytest.fixture
@@ -52,60 +43,6 @@ def worker(transactional_db: None) -> Iterator[psycopg.Connection[Any]]:
     with open_connection("test plans") as own:
         own.prepare_threshold = None  # the plans are prepared by hand here
         yield own
-
-
-def plan(
-    own: psycopg.Connection[Any], name: str, params: dict[str, Any], text: str | None = None
-) -> list[dict[str, Any]]:
-    """The nodes of the generic plan, with what running it read; rolled back. `text` stands for the file's."""
-    text = text or statement(name)
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
-    for number, word in enumerate(names, start=1):
-        text = text.replace(f"%({word})s", f"${number}")
-    kinds = ", ".join(TYPES[word] for word in names)
-    own.execute(f"PREPARE seen ({kinds}) AS {text}".encode())
-    values = psycopg.sql.SQL(", ").join(psycopg.sql.Literal(params[word]) for word in names)
-    with own.transaction(force_rollback=True):
-        found = own.execute(
-            psycopg.sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE seen ({})").format(values)
-        ).fetchone()
-    own.execute("DEALLOCATE seen")
-    assert found is not None
-    top = found[0] if isinstance(found[0], list) else json.loads(found[0])
-    return list(_nodes(top[0]["Plan"]))
-
-
-def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield node
-    for below in node.get("Plans", []):
-        yield from _nodes(below)
-
-
-def walks(nodes: list[dict[str, Any]]) -> list[str]:
-    """Where a plan reads all of a table that grows."""
-    return [
-        f"{node['Node Type']} on {node['Relation Name']}"
-        for node in nodes
-        if "Seq Scan" in node["Node Type"] and node["Relation Name"] in ("jobs_job", "jobs_ready")
-    ]
-
-
-def ids_of(own: psycopg.Connection[Any], state: str, limit: int) -> list[int]:
-    found = own.execute("SELECT id FROM jobs_job WHERE state = %s ORDER BY id LIMIT %s", [state, limit])
-    return [row[0] for row in found]
-
-
-def read(nodes: list[dict[str, Any]], table: str) -> float:
-    """Rows that all scans of a table gave or threw away."""
-    return sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-        for node in nodes
-        if node.get("Relation Name") == table and "Scan" in node["Node Type"]
-    )
-
-
-def hashes(nodes: list[dict[str, Any]]) -> list[str]:
-    return [node["Node Type"] for node in nodes if node["Node Type"] in ("Hash Join", "Merge Join")]
 
 
 @pytest.mark.parametrize("batch", [1, 200, 1000])
@@ -168,10 +105,6 @@ def test_what_died_under_an_open_transaction_is_not_stepped_over(worker: psycopg
     assert buffers(full) > 5 * buffers(bounded)
 
 
-def indexes(nodes: list[dict[str, Any]]) -> set[str]:
-    return {node["Index Name"] for node in nodes if node.get("Relation Name") == "jobs_ready"}
-
-
 def test_the_planner_left_alone_would_walk_through_the_table(worker: psycopg.Connection[Any]) -> None:
     """The control: with PostgreSQL's own settings, a thousand ids are hashed against the whole table."""
     wanted = ids_of(worker, "running", 1000)
@@ -180,16 +113,6 @@ def test_the_planner_left_alone_would_walk_through_the_table(worker: psycopg.Con
     worker.execute("SET plan_cache_mode = force_custom_plan")
     nodes = plan(worker, "complete", params)
     assert walks(nodes) + hashes(nodes) != []
-
-
-def buffers(nodes: list[dict[str, Any]]) -> int:
-    """Pages that the whole statement touched."""
-    return int(nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"])
-
-
-def sorts(nodes: list[dict[str, Any]]) -> list[float]:
-    """How many rows each sort was given."""
-    return [node["Actual Rows"] for node in nodes if "Sort" in node["Node Type"]]
 
 
 def own_jobs(worker: psycopg.Connection[Any], batch: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from jobs.database import in_transaction, open_connection
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, DeadLetterTally, Job
 from jobs.store import letters
-from tests.jobs.test_deadletters import confirm, dead, die
+from tests.jobs.letters import confirm, dead, die
 from tests.races.story import BOSS, Story, states_of
 
 __all__ = ["LETTERS"]

@@ -19,7 +19,7 @@ from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, Job
 from jobs.registry import JobKind, job, registry
 from tests.jobs.admin.conftest import _person
 from tests.jobs.admin.world import World, group_of, snapshot
-from tests.jobs.test_deadletters import dead
+from tests.jobs.letters import dead
 
 Login = Callable[[User], Client]
 

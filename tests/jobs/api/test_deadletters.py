@@ -9,7 +9,7 @@ import pytest
 from jobs import letter_runs
 from jobs.database import django_cursor
 from jobs.models import DeadLetter, DeadLetterRun, Job
-from tests.jobs.test_deadletters import dead
+from tests.jobs.letters import dead
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 import jobs
 from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun
-from tests.jobs.test_deadletters import dead, die
+from tests.jobs.letters import dead, die
 
 pytestmark = pytest.mark.django_db
 

@@ -19,6 +19,7 @@ import pytest
 
 from jobs.context import JobContext, Report
 from jobs.store.values import ClaimedJob
+from tests.jobs.handlers.commanding import Allow
 
 
 class RecordingContext(JobContext):
@@ -149,3 +150,17 @@ def opsched(settings: Any) -> Callable[..., None]:
 @pytest.fixture
 def loopback_allowed(opsched: Callable[..., None]) -> None:
     opsched(HTTP_ALLOW_NETWORKS=["127.0.0.0/8"])
+
+
+@pytest.fixture
+def allow(opsched: Callable[..., None]) -> Allow:
+    """allow("script of sh", …) makes it the command "it"."""
+
+    def change(script: str, program: tuple[str, ...] = ("/bin/sh", "-c"), **options: Any) -> None:
+        opsched(
+            COMMANDS={
+                "it": {"argv": [*program, script, *(["it"] if program[0] == "/bin/sh" else [])], **options}
+            }
+        )
+
+    return change

@@ -1,0 +1,89 @@
+"""What a statement's generic plan reads, for the tests of plans."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from jobs.store.statements import statement
+
+TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "worker": "bigint", "limit": "bigint",
+         "names": "text[]", "kinds": "text[]", "now": "timestamptz", "anyway": "bool", "target": "text",
+         "sources": "text[]", "until": "float8", "states": "text[]", "refunds": "bool[]", "queues": "text[]",
+         "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
+         "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
+         "user": "bigint", "places": "int[]", "sorted": "bigint[]",
+         "begins": "bigint[]", "parts": "bigint", "place": "bigint", "since": "float8", "after": "bigint"}  # fmt: skip
+BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
+
+
+def plan(
+    own: psycopg.Connection[Any], name: str, params: dict[str, Any], text: str | None = None
+) -> list[dict[str, Any]]:
+    """The nodes of the generic plan, with what running it read; rolled back. `text` stands for the file's."""
+    text = text or statement(name)
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
+    for number, word in enumerate(names, start=1):
+        text = text.replace(f"%({word})s", f"${number}")
+    kinds = ", ".join(TYPES[word] for word in names)
+    own.execute(f"PREPARE seen ({kinds}) AS {text}".encode())
+    values = psycopg.sql.SQL(", ").join(psycopg.sql.Literal(params[word]) for word in names)
+    with own.transaction(force_rollback=True):
+        found = own.execute(
+            psycopg.sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE seen ({})").format(values)
+        ).fetchone()
+    own.execute("DEALLOCATE seen")
+    assert found is not None
+    top = found[0] if isinstance(found[0], list) else json.loads(found[0])
+    return list(_nodes(top[0]["Plan"]))
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for below in node.get("Plans", []):
+        yield from _nodes(below)
+
+
+def walks(nodes: list[dict[str, Any]]) -> list[str]:
+    """Where a plan reads all of a table that grows."""
+    return [
+        f"{node['Node Type']} on {node['Relation Name']}"
+        for node in nodes
+        if "Seq Scan" in node["Node Type"] and node["Relation Name"] in ("jobs_job", "jobs_ready")
+    ]
+
+
+def ids_of(own: psycopg.Connection[Any], state: str, limit: int) -> list[int]:
+    found = own.execute("SELECT id FROM jobs_job WHERE state = %s ORDER BY id LIMIT %s", [state, limit])
+    return [row[0] for row in found]
+
+
+def read(nodes: list[dict[str, Any]], table: str) -> float:
+    """Rows that all scans of a table gave or threw away."""
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes
+        if node.get("Relation Name") == table and "Scan" in node["Node Type"]
+    )
+
+
+def hashes(nodes: list[dict[str, Any]]) -> list[str]:
+    return [node["Node Type"] for node in nodes if node["Node Type"] in ("Hash Join", "Merge Join")]
+
+
+def indexes(nodes: list[dict[str, Any]]) -> set[str]:
+    return {node["Index Name"] for node in nodes if node.get("Relation Name") == "jobs_ready"}
+
+
+def buffers(nodes: list[dict[str, Any]]) -> int:
+    """Pages that the whole statement touched."""
+    return int(nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"])
+
+
+def sorts(nodes: list[dict[str, Any]]) -> list[float]:
+    """How many rows each sort was given."""
+    return [node["Actual Rows"] for node in nodes if "Sort" in node["Node Type"]]
