@@ -127,35 +127,15 @@ def look(asker: Asker) -> dict[str, Any]:
     return {"ms": asker.times(), "buffers": asker.buffers()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ready", type=int, default=1_000_000)
-    parser.add_argument("--scheduled", type=int, default=1_000_000)
-    parser.add_argument("--finished", type=int, default=2_000_000)
-    parser.add_argument("--drained", type=int, default=50_000, help="jobs of each drain")
-    parser.add_argument("--rounds", type=int, default=3, help="drains on each side")
-    options = parser.parse_args()
-    with prepared():
-        enqueue_bulk(options.drained)
-        query("VACUUM (ANALYZE) jobs_job, jobs_ready")
-        empty = look(Asker())
-        empty_rates = []
-        for _ in range(options.rounds):
-            empty_rates.append(drain(2).rate)
-            enqueue_bulk(options.drained)
-        query("TRUNCATE jobs_job, jobs_ready, jobs_scheduled, jobs_claim, notifications_event CASCADE")
-        fill(ready=options.ready, scheduled=options.scheduled, finished=options.finished)
-        full = look(Asker())
-        full_rates = [drain(2, count=options.drained).rate for _ in range(options.rounds)]
+def judged(
+    size: str, *, empty: dict[str, Any], full: dict[str, Any], usual: float, loaded: float
+) -> list[Row]:
+    """What was measured, beside its bar. `usual`, `loaded`: jobs a second without and with the backlog."""
     times = full["ms"]["claim"] / empty["ms"]["claim"]
     looks = full["ms"]["heads"] / empty["ms"]["heads"]
-    usual, loaded = statistics.median(empty_rates), statistics.median(full_rates)
     share = loaded / usual
-    size = f"{options.ready:,} ready, {options.scheduled:,} scheduled, {options.finished:,} finished rows"
     one = full["buffers"]["claim of 1"]
-    rows = [
+    return [
         Row(
             what=f"claim of {CLAIMED} with {size}, times that of an empty queue",
             figure=f"{times:.2f}: {full['ms']['claim']:.1f} against {empty['ms']['claim']:.1f} ms",
@@ -185,6 +165,33 @@ def main() -> None:
             figure=f"{full['buffers'][f'claim of {CLAIMED}'] / CLAIMED:.1f}",
         ),
     ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ready", type=int, default=1_000_000)
+    parser.add_argument("--scheduled", type=int, default=1_000_000)
+    parser.add_argument("--finished", type=int, default=2_000_000)
+    parser.add_argument("--drained", type=int, default=50_000, help="jobs of each drain")
+    parser.add_argument("--rounds", type=int, default=3, help="drains on each side")
+    options = parser.parse_args()
+    with prepared():
+        enqueue_bulk(options.drained)
+        query("VACUUM (ANALYZE) jobs_job, jobs_ready")
+        empty = look(Asker())
+        empty_rates = []
+        for _ in range(options.rounds):
+            empty_rates.append(drain(2).rate)
+            enqueue_bulk(options.drained)
+        query("TRUNCATE jobs_job, jobs_ready, jobs_scheduled, jobs_claim, notifications_event CASCADE")
+        fill(ready=options.ready, scheduled=options.scheduled, finished=options.finished)
+        full = look(Asker())
+        full_rates = [drain(2, count=options.drained).rate for _ in range(options.rounds)]
+    size = f"{options.ready:,} ready, {options.scheduled:,} scheduled, {options.finished:,} finished rows"
+    usual, loaded = statistics.median(empty_rates), statistics.median(full_rates)
+    rows = judged(size, empty=empty, full=full, usual=usual, loaded=loaded)
     finish("backlog", rows, empty=empty, full=full, empty_rates=empty_rates, full_rates=full_rates)
 
 
