@@ -12,7 +12,8 @@ import jobs
 from jobs import JobSpec, heads, queue_steering, steering
 from jobs.control import Actor
 from jobs.database import django_cursor
-from jobs.heads import AT_MOST, EMPTY_AT_MOST, LOOKS, SHARE, SLOW, Heads, Lane
+from jobs.division import Part
+from jobs.heads import AT_MOST, EMPTY_AT_MOST, LOOKS, SHARE, SLOW, Heads
 from jobs.models import Ready
 from jobs.store import statements
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
@@ -97,6 +98,18 @@ def test_one_slow_look_among_fast_ones_changes_nothing(
     assert looks.owed_in() is None
 
 
+def test_a_look_for_a_part_may_take_longer_as_it_reads_more(clock: Clock, transactional_db: None) -> None:
+    looks = Heads(queues=["test"], kinds=KINDS)
+    clock.takes = 1.9 * SLOW
+    with django_cursor() as cursor:
+        for _ in range(LOOKS):
+            looks.read(cursor, 10, Part(0, 2))
+        assert not looks.slow
+        for _ in range(LOOKS):
+            looks.read(cursor, 10)
+        assert looks.slow
+
+
 def test_slow_looks_begin_where_the_last_one_found_something(
     seen: Callable[[], list[int]], looks: Heads, clock: Clock
 ) -> None:
@@ -154,8 +167,12 @@ def test_a_lane_that_was_emptied_is_still_looked_at(
     assert seen() == later
 
 
-def lanes_of(*numbers: int) -> list[Lane]:
-    return [(f"tenant {number}", KINDS[0], [number], [number]) for number in numbers]
+Row = tuple[str, str, list[int], list[int], int, int, int]
+
+
+def lanes_of(*numbers: int) -> list[Row]:
+    """As the statement gives them: a job in each."""
+    return [(f"tenant {number}", KINDS[0], [number], [number], number, number, 1) for number in numbers]
 
 
 @pytest.fixture
@@ -163,17 +180,17 @@ def script(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[..., set[i
     """A look that finds these lanes; where it passes something over: the lanes it looked at."""
     looks = Heads(queues=[], kinds=KINDS)
     cursor: Any = None
-    found: list[Lane] = []
+    found: list[Row] = []
     asked: list[str] = []
 
-    def rows(_: Any, name: str, params: dict[str, Any]) -> list[Lane]:
+    def rows(_: Any, name: str, params: dict[str, Any]) -> list[Row]:
         clock.now += clock.takes if name == "ready_heads" else clock.short
         asked[:] = params.get("queues", [])
         return found
 
     def look(*numbers: int) -> set[int]:
         found[:] = lanes_of(*numbers)
-        assert looks.read(cursor, 10) == found
+        assert [lane[:4] for lane in looks.read(cursor, 10)] == [row[:4] for row in found]
         return {int(queue.removeprefix("tenant ")) for queue in asked}
 
     monkeypatch.setattr(heads, "rows", rows)
