@@ -36,6 +36,7 @@ class Executor:
             self._attempts, self._processes, gate, registry=registry, concurrency=concurrency, wake=wake
         )
         self._coroutines = Coroutines(self._attempts, gate, concurrency=concurrency, wake=wake)
+        self._disowned: set[JobContext] = set()
 
     def start(self) -> None:
         if any(kind.isolation == "process" for kind in self._registry):
@@ -87,6 +88,20 @@ class Executor:
     def take_back(self) -> list[ClaimedJob]:
         """Jobs that nobody has begun; they will not run here."""
         return [*self._coroutines.take_back(), *self._threads.take_back()]
+
+    def disown(self, reason: str) -> None:
+        """All jobs belong to others now: what has not begun never will, and whoever listens stops."""
+        self.take_back()
+        self._disowned = self._attempts.inside.copy()
+        for context in self._disowned:
+            # Somebody else begins these in a moment: a handler that listens does not go on beside its successor.
+            context.request_cancel(reason, at_once=True)
+
+    def disowned(self) -> int:
+        """How many handlers of such jobs still hold their places."""
+        if self._disowned:
+            self._disowned &= self._attempts.inside
+        return len(self._disowned)
 
     def running(self) -> dict[int, JobContext]:
         """The contexts of the jobs that run now, by job id."""

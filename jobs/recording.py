@@ -71,11 +71,17 @@ class Recorder:
         self._rng = random.Random()  # noqa: S311 - jitter, no secret
         self._unrecorded: list[Transition] = []
         self._uncertain = False
+        self._gives_back = False
 
     @property
     def unrecorded(self) -> int:
         """How many ends the next round will write."""
         return len(self._unrecorded)
+
+    @property
+    def gives_back(self) -> bool:
+        """The next round gives jobs back: they may go before all that was looked at."""
+        return self._gives_back and bool(self._unrecorded)
 
     def note_ends(self, ended: Sequence[Ended]) -> None:
         """What handlers answered, decided; the next `write` does.
@@ -94,6 +100,7 @@ class Recorder:
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
         """Jobs that will not run to an end here go back at no cost; recorded by the next round."""
         self.note_ends([(job, GiveBack(reason)) for job in jobs])
+        self._gives_back = self._gives_back or bool(jobs)
 
     def write(self, *, due: Sequence[int] = (), take: Take | None = None, alone: bool = False) -> Written:
         """What ended, the promotion of what is due, and the next claim: all of it or nothing.
@@ -118,7 +125,7 @@ class Recorder:
             self._uncertain = True
             raise
         self._confirm(transitions, recorded)
-        self._unrecorded = []
+        self._unrecorded, self._gives_back = [], False
         if claimed is not None:
             self.held.add(claimed.jobs, time.monotonic())
         return Written(claimed=claimed, ended=transitions, recorded=recorded, moved=moved)
@@ -166,7 +173,7 @@ class Recorder:
         """This worker was declared lost: what it held belongs to others now, and is counted like a refused write."""
         self.stats["lost"] += len(self.held)
         self.held.clear()
-        self._unrecorded = []
+        self._unrecorded, self._gives_back = [], False
 
     def start_anew(self, worker_id: int) -> None:
         """The counters begin anew with the id: those of the old one stay in its row."""

@@ -142,10 +142,7 @@ class Scheduler:
 
     def give_back_all(self, reason: str) -> None:
         """The worker stops now: everything it holds goes back; what still runs is refused by the fence later."""
-        self._executor.take_back()
-        for context in self._executor.running().values():
-            # Somebody else begins these in a moment: a handler that listens does not go on beside its successor.
-            context.request_cancel(reason, at_once=True)
+        self._executor.disown(reason)
         self.give_back(self._recorder.held.jobs(), reason)
 
     def close(self) -> None:
@@ -155,9 +152,7 @@ class Scheduler:
 
     def give_up(self) -> None:
         """This worker was declared lost: what it held belongs to others now."""
-        self._executor.take_back()
-        for context in self._executor.running().values():
-            context.request_cancel("the worker was declared lost", at_once=True)
+        self._executor.disown("the worker was declared lost")
         self._recorder.give_up()
 
     def start_anew(self, worker_id: int) -> None:
@@ -223,13 +218,18 @@ class Scheduler:
                 self._window.look_onward(cursor)
         self._look_ahead = self._look_for_new = False
 
-    def _room(self) -> int:
-        """How many more jobs to hold."""
-        return 0 if self.draining else max(0, self._prefetch.capacity() - self.held())
+    def _room(self, leaving: int = 0) -> int:
+        """How many more jobs to hold, when so many of those that are held have left."""
+        # Where too much was claimed ahead, what goes back makes no room: others would wait in vain in its place.
+        return 0 if self.draining else max(0, self._prefetch.capacity() - self._taken() + leaving)
 
     def _free(self) -> int:
         """Threads for whom nothing is held."""
-        return min(self._settings.CLAIM_BATCH, self._concurrency - self.held() + self._recorder.unrecorded)
+        return min(self._settings.CLAIM_BATCH, self._concurrency - self._taken() + self._recorder.unrecorded)
+
+    def _taken(self) -> int:
+        """Threads that something is held for, or that are still inside a handler whose job belongs to others now."""
+        return self.held() + self._executor.disowned()
 
     def _write(self, due: Sequence[int]) -> Written:
         """One transaction: what ended, what is due, the next claim."""
@@ -242,9 +242,9 @@ class Scheduler:
             self._heed(written)
             with self._database().cursor() as cursor:
                 self._window.peek(cursor)
-        room = (
-            0 if self.draining else min(self._settings.CLAIM_BATCH, self._room() + self._recorder.unrecorded)
-        )
+        # What goes back may be better than all that is known: the next round looks, and then claims.
+        going = self._recorder.unrecorded
+        room = 0 if self._recorder.gives_back else min(self._settings.CLAIM_BATCH, self._room(going))
         best = Best(self._window, room)
         written = self._recorder.write(due=due, take=best if due or (room and len(self._window)) else None)
         taken = [job.id for job in written.jobs]

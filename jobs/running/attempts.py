@@ -28,8 +28,9 @@ logger = logging.getLogger("opsched.worker")
 
 
 class Attempts:
-    """The attempts of one executor. `running`: contexts by job id. `busy_seconds`: inside handlers, all together.
+    """The attempts of one executor. `running`: contexts by job id, of each job the latest; `inside`: all of them.
 
+    `busy_seconds`: inside handlers, all together.
     `report` takes what handlers say; without one it is kept in `reports`.
     """
 
@@ -39,6 +40,7 @@ class Attempts:
         self._report = report or self.reports.append
         self.running: dict[int, JobContext] = {}
         self.busy_seconds = 0.0
+        self.inside: set[JobContext] = set()
         self._left: set[JobContext] = set()
 
     def begin(self, kind: JobKind, job: ClaimedJob, began: float) -> JobContext:
@@ -53,9 +55,11 @@ class Attempts:
             deadline=_sooner(None if timeout is None else began + timeout, job.stop_at),
         )
         self.running[job.id] = context
+        self.inside.add(context)
         return context
 
     def forget(self, context: JobContext) -> None:
+        self.inside.discard(context)
         # A worker that was declared lost may run a later attempt of the same job beside the first one.
         if self.running.get(context.job_id) is context:
             self.running.pop(context.job_id, None)

@@ -119,6 +119,48 @@ def test_a_commit_of_which_nobody_heard_loses_nothing_and_does_nothing_twice(
     assert not Claim.objects.exists()
 
 
+def test_a_job_whose_claim_was_doubtful_is_not_overtaken_while_it_goes_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The round that gives it back knows of worse ones only."""
+    bench.close()
+    one = Bench(concurrency=1)
+    try:
+        better = jobs.submit("test.echo", priority=1).id
+        worse = jobs.submit("test.echo").id
+        broken = break_once(monkeypatch, after_commit=True, when=claims)
+
+        def all_ended() -> bool:
+            rounds(one)
+            return not Job.objects.exclude(state="completed").exists()
+
+        eventually(all_ended)
+        assert broken
+        assert list(Job.objects.order_by("started_at").values_list("pk", flat=True)) == [better, worse]
+    finally:
+        one.close()
+
+
+def test_a_doubtful_return_is_no_reason_to_wait_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.executor.stop()  # what is claimed stays unbegun
+    jobs.submit("test.echo")
+    rounds(bench)
+    bench.scheduler.give_back(bench.executor.take_back(), "nobody begins it")
+    broken = break_once(monkeypatch, after_commit=True, when=completes)
+    rounds(bench)
+    assert (broken, bench.scheduler.held()) == ([True], 1)
+
+    def claimed_again() -> bool:
+        rounds(bench)
+        return bool(bench.scheduler.held()) and bench.executor.unstarted() == 1
+
+    eventually(claimed_again)
+    bench.scheduler.give_back(bench.executor.take_back(), "the end")
+    rounds(bench)
+
+
 def test_without_asking_the_database_a_claim_of_which_nobody_heard_would_run_for_ever(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -254,6 +254,19 @@ def test_a_job_claimed_ahead_goes_back_when_no_thread_becomes_free(bench: Bench)
     eventually(given_back, timeout=5)
 
 
+def test_what_goes_back_makes_no_room_for_others_that_would_wait_as_it_did(bench: Bench) -> None:
+    """They would go back in their turn, a second later, and so on for as long as the threads are busy."""
+    bench.scheduler._prefetch.average = 0.001  # short jobs so far: it claims ahead
+    early = jobs.submit_many([JobSpec(kind="test.gated")] * 6)
+    bench.round()
+    bench.scheduler._prefetch.average = 10.0
+    jobs.submit_many([JobSpec(kind="test.gated", priority=-1)] * 6)
+    eventually(lambda: bench.round().recorded == 2, timeout=5)
+    assert bench.scheduler.held() == 4
+    running = Job.objects.filter(state="running").values_list("pk", flat=True)
+    assert set(running) < {one.id for one in early}
+
+
 def test_a_result_over_the_limit_is_a_failure_that_says_so(bench: Bench) -> None:
     bench.scheduler._recorder._max_result = 10
     job = bench.until(jobs.submit("test.echo", {"long": "x" * 50}).id, "dead")

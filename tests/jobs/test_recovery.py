@@ -224,6 +224,25 @@ def test_without_its_fence_a_late_completion_would_count(monkeypatch: pytest.Mon
     Job.objects.all().delete()  # what it left behind agrees with nothing
 
 
+def test_a_lost_worker_claims_nothing_for_threads_that_are_still_inside_their_old_jobs(
+    bench: Bench, rescuer: Rescuer, clock: Clock
+) -> None:
+    """It would hold what nobody begins, give it back a second later, and claim it again."""
+    placed = [one.id for one in jobs.submit_many([JobSpec(kind="test.gated")] * 3)]
+    bench.round()
+    eventually(lambda: len(bench.executor.running()) == 3)
+    lose(bench.worker_id, rescuer, clock)
+    bench.scheduler.give_up()
+    bench.scheduler.start_anew(make_worker())
+    for _ in range(3):
+        bench.round()
+        assert bench.scheduler.held() == 1, "one of four threads is free"
+        eventually(lambda: not bench.executor.unstarted())
+    kinds.GATE.set()
+    for job_id in placed:
+        assert bench.until(job_id, "completed").attempt == 2
+
+
 def test_a_lost_worker_starts_anew_and_forgets_what_it_held(
     bench: Bench, rescuer: Rescuer, clock: Clock
 ) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from jobs.outcomes import Completed, Failed, Outcome, Retry, Snooze
 from jobs.store.values import Claimed, ClaimedJob, Moved, Recorded, Transition
-from tests.model.world import World
+from tests.model.world import Job, World
 
 __all__ = ["KIND", "Agenda", "Connection", "Database", "Handlers"]
 
@@ -72,6 +72,7 @@ class Database:
         self._agenda = agenda
         self.taken: Callable[[int, list[int]], None] = lambda *_: None
         self.completions: dict[int, int] = {}
+        self._rescued: dict[int, int] = {}
 
     def rows(self, _: Any, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = getattr(self, f"_{name}")(params)
@@ -172,6 +173,15 @@ class Database:
         released = sum(one.target.value == "available" for one in transitions if one.job.id in accepted)
         return Recorded(recorded=accepted, lost=lost, released=released)
 
+    def rescue(self, **options: Any) -> int:
+        rescued = self.world.rescue(**options)
+        self._rescued |= dict.fromkeys(rescued, self._agenda.now_us)
+        return len(rescued)
+
+    def available_since(self, job: Job) -> int:
+        """Since when anybody can take it: one that was rescued has its old place in the line, but was held."""
+        return max(job.ready_at or self._agenda.now_us, self._rescued.get(job.id, 0))
+
     def promote(self, _: Any, ids: Iterable[int], **_options: Any) -> list[Moved]:
         moved = [self.world.jobs[one] for one in self.world.promote(ids, now=self._agenda.now_us)]
         return [
@@ -189,6 +199,8 @@ class Handlers:
         self._free = concurrency
         self._waiting: deque[ClaimedJob] = deque()
         self._ended: list[tuple[ClaimedJob, Outcome]] = []
+        self._running: set[int] = set()
+        self._disowned: set[int] = set()
         self._busy = 0.0
         self.stopped = False
         self.idle_since = agenda.now
@@ -205,12 +217,15 @@ class Handlers:
         while self._free and self._waiting and not self.stopped:
             job = self._waiting.popleft()
             self._free -= 1
+            self._running.add(id(job))
             seconds = self._rng.choice((0.01, 0.2, 1.0, 5.0, 60.0))
             self._agenda.after(seconds, lambda job=job, seconds=seconds: self._finish(job, seconds))  # type: ignore[misc]
 
     def _finish(self, job: ClaimedJob, seconds: float) -> None:
         if self.stopped:
             return
+        self._running.discard(id(job))
+        self._disowned.discard(id(job))
         weights, ways = zip(*_OUTCOMES, strict=True)
         self._ended.append((job, self._rng.choices(ways, weights)[0]()))
         self._busy += seconds
@@ -230,6 +245,13 @@ class Handlers:
 
     def unstarted(self) -> int:
         return len(self._waiting)
+
+    def disown(self, _: str) -> None:
+        self.take_back()
+        self._disowned |= self._running
+
+    def disowned(self) -> int:
+        return len(self._disowned)
 
     def running(self) -> dict[int, Any]:
         return {}
