@@ -68,6 +68,7 @@ class Member:
         self.crashed = False
         self.frozen_until = 0.0
         self.well_since = simulation.agenda.now
+        self.cut_off_at = 0.0
         self._turn = 0
         concurrency = simulation.rng.choice((1, 2, 4))
         with simulation.seen_by(self):
@@ -89,6 +90,11 @@ class Member:
     @property
     def well(self) -> bool:
         return not self.crashed and self.simulation.agenda.now >= self.frozen_until
+
+    @property
+    def watching_since(self) -> float:
+        """Since when nothing has broken into its watch of the others: each break is a beginning."""
+        return max(self.well_since, self.cut_off_at)
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         """Its own doing: not after a crash, and after a freeze only when it is over."""
@@ -130,6 +136,7 @@ class Member:
         try:
             self.rescuer.tick()
         except psycopg.OperationalError:
+            self.cut_off_at = self.simulation.agenda.now
             self.rescuer.connected_anew()
         self._later(conf.get().HEARTBEAT_SECONDS, self.watch)
 
@@ -186,7 +193,7 @@ class Simulation:
             SimpleNamespace(
                 living=lambda _: {one.id: one.beat for one in world.workers.values() if one.alive},
                 lose=self._lose,
-                rescue_orphans=lambda _, **options: len(world.rescue(**options)),
+                rescue_orphans=lambda _, **options: database.rescue(**options),
             ),
         )
 
@@ -298,7 +305,7 @@ class Simulation:
             self.trace.append((self.agenda.now, worker_id, job_id))
             taken = world.jobs[job_id]
             for other in world.ready([taken.queue]):
-                if other.rank < taken.rank and (other.ready_at or now) < now - patience:
+                if other.rank < taken.rank and self.database.available_since(other) < now - patience:
                     self.fail(f"job {other.id} was overtaken by {job_id}")
 
     def _check(self) -> None:
@@ -311,22 +318,24 @@ class Simulation:
         ]
         if idle and not self.faults:
             for job in self.database.world.jobs.values():
-                since = job.ready_at if job.state == "available" else job.due
+                since = self.database.available_since(job) if job.state == "available" else job.due
                 if job.state in ("available", "scheduled", "retryable") and (since or 0) < (now - most) * 1e6:
                     self.fail(f"job {job.id} is {job.state} beside an idle worker")
         if now < self.end + QUIET:
             self.agenda.after(5.0, self._check)
 
     def _check_rescued(self, worker: int) -> None:
+        """Asked until nothing is held: while nobody watches undisturbed, the time does not run."""
+        now = self.agenda.now
         held = [
             job.id
             for job in self.database.world.jobs.values()
             if (job.state, job.worker) == ("running", worker)
         ]
-        if held and any(
-            one.well and self.agenda.now - one.well_since > 2 * RUNS_AGAIN for one in self.members
-        ):
+        if held and any(one.well and now - one.watching_since > RUNS_AGAIN for one in self.members):
             self.fail(f"jobs {held} of a dead worker were not given back")
+        if held:
+            self.agenda.after(1.0, lambda: self._check_rescued(worker))
 
     def _check_end(self) -> None:
         if left := self._left():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from jobs.recording import Recorder
 from jobs.window import Window
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
 from tests.model.simulation import Simulation, Violation
+from tests.model.world import Job, World
 
 FASTER = 1000.0
 
@@ -67,6 +68,20 @@ def test_one_seed(simulate: Simulate) -> None:
     simulate(int(os.environ.get("OPSCHED_SEED", "8")))
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(1145, id="rescued a moment before the look at idle workers"),
+        pytest.param(1010, id="the watchers were cut off again and again"),
+        pytest.param(1050, id="claimed ahead in vain"),
+        pytest.param(1086, id="claimed for a thread that was still inside its old job"),
+        pytest.param(1257, id="given back after a doubtful claim"),
+    ],
+)
+def test_seeds_that_were_seen_to_fail(simulate: Simulate, seed: int) -> None:
+    simulate(seed)
+
+
 def test_a_seed_is_the_same_again(simulate: Simulate) -> None:
     assert simulate(5).trace == simulate(5).trace
     assert simulate(5).trace != simulate(2).trace
@@ -77,10 +92,18 @@ def forget(self: Recorder) -> list[Any]:
     return []
 
 
+ready = World.ready
+
+
+def ready_but_for_rescued(self: World, queues: Sequence[str] = ()) -> list[Job]:
+    return [job for job in ready(self, queues) if not job.losses]
+
+
 BROKEN: dict[str, tuple[type, str, Any]] = {
     "a doubtful commit is not looked into": (Recorder, "settle", forget),
     "a lease is a look": (Rescuer, "_still", lambda self, beats: list(beats)),
     "nobody watches": (Rescuer, "_still", lambda self, beats: []),
+    "what was rescued is not among what is ready": (World, "ready", ready_but_for_rescued),
     "nothing goes into the wheel": (Window, "_look_at_jobs", lambda self, *_: 0),
     "the heap is upside down": (
         IndexedPriorityQueue,
@@ -99,3 +122,12 @@ def test_what_is_broken_is_found_within_a_few_seeds(
     monkeypatch.setattr(owner, name, instead)
     with pytest.raises(Violation, match=r"seed \d+"):
         run(simulate, range(12))
+
+
+def test_a_rescue_is_no_excuse_for_a_job_that_lies_there_afterwards(
+    simulate: Simulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a seed that passes: its rescuers go on looking and find nothing more to give back."""
+    monkeypatch.setattr(World, "ready", ready_but_for_rescued)
+    with pytest.raises(Violation, match="available beside an idle worker"):
+        simulate(1145)
