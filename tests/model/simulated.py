@@ -122,8 +122,18 @@ class Database:
     # -- the functions of the store ------------------------------------------------------------------------------------
 
     def claim(
-        self, _: Any, *, worker_id: int, candidates: Sequence[int], limit: int, **_options: Any
+        self,
+        _: Any,
+        *,
+        worker_id: int,
+        candidates: Sequence[int],
+        limit: int,
+        in_order: bool = False,
+        **_options: Any,
     ) -> Claimed:
+        if in_order:  # those of several queues go by the order they are named in, which is the queues' shares
+            ready = {job.id for job in self.world.ready()}
+            candidates = [one for one in candidates if one in ready][:limit]
         ids = self.world.claim(worker_id, candidates, limit)
         if not ids:
             return Claimed(claim_id=None, jobs=[])
