@@ -5,8 +5,11 @@ What ran at once is read off the lines that job bodies wrote, what started when 
 
 from __future__ import annotations
 
+import random
 import signal
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -24,7 +27,24 @@ from tests.support_consistency import assert_consistent
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 WORKERS, AT_ONCE, OF_A_KEY, BURST, RATE = 8, 4, 2, 5, 20.0
+SETTINGS = "tests.crash.settings_storm"
 KEYS = ("acme", "Ünïcorn ∞", "'\"\\;--", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kills:
+    """How many jobs of each queue, after how many starts a process is killed, and every how many seconds one more."""
+
+    narrow: int
+    paced: int
+    after: tuple[int, ...] = ()
+    every: float = float("inf")
+    fewest: int
+    timeout: float
+
+
+SHORT = Kills(narrow=60, paced=40, after=(10, 30), fewest=2, timeout=60.0)
+LONG = Kills(narrow=6_000, paced=4_800, every=2.0, fewest=30, timeout=900.0)
 
 
 def submit(history: History, queue: str, count: int, seconds: float) -> None:
@@ -70,15 +90,22 @@ def start_team(worker: Start, settings: str) -> Program:
     return team
 
 
-def kill_one_at_work(team: Program, history: History, done: Done) -> None:
-    """Some process that has begun a job and not ended it, as far as its lines tell."""
-    alive = children(team)
+def at_work(team: Program, history: History) -> list[int]:
+    """Processes that have begun a job and not ended it, as far as their lines tell."""
+    last = {line["pid"]: line["event"] for line in history.lines()}
+    return [pid for pid in children(team) if last.get(pid) == "start"]
 
-    def at_work() -> int:
-        last = {line["pid"]: line["event"] for line in history.lines()}
-        return next((pid for pid in alive if last.get(pid) == "start"), 0)
 
-    done.kill(eventually(at_work, timeout=20))
+def strikes(team: Program, history: History, done: Done, every: float) -> Callable[[], None]:
+    """Kills one of those at work, drawn at random, whenever it is time."""
+    rng, due = random.Random(2), [time.monotonic() + every]
+
+    def strike() -> None:
+        if time.monotonic() >= due[0] and (busy := at_work(team, history)):
+            due[0] += every
+            done.kill(rng.choice(busy))
+
+    return strike
 
 
 def starts(queue: str) -> list[float]:
@@ -87,30 +114,39 @@ def starts(queue: str) -> list[float]:
     return sorted(at.timestamp() for at in [*of_jobs, *of_attempts] if at is not None)
 
 
+@pytest.mark.parametrize(
+    "kills", [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.faults)]
+)
 def test_no_limit_and_no_rate_is_passed_by_eight_processes_some_of_which_are_killed(
-    worker: Start, history: History
+    kills: Kills, worker: Start, history: History, record_property: Callable[..., None]
 ) -> None:
     Queue.objects.bulk_create([Queue(name="narrow"), Queue(name="paced")])
     queue_steering.change_queue(Actor(), "narrow", max_running=AT_ONCE, key_max_running=OF_A_KEY)
     queue_steering.change_queue(Actor(), "paced", rate=int(RATE), rate_burst=BURST)
-    submit(history, "narrow", 60, 0.05)
-    submit(history, "paced", 40, 0.0)
+    submit(history, "narrow", kills.narrow, 0.05)
+    submit(history, "paced", kills.paced, 0.0)
     done = Done()
-    team = start_team(worker, "tests.crash.settings_storm")
-    for number in (10, 30):
+    team = start_team(worker, SETTINGS)
+    began = time.monotonic()
+    for number in kills.after:
         history.wait_for("start", number)
-        kill_one_at_work(team, history, done)
-    assert until_none_is_left(connection.cursor(), timeout=60.0), team.text
+        done.kill(eventually(lambda: at_work(team, history), timeout=20)[0])
+    strike = strikes(team, history, done, kills.every)
+    assert until_none_is_left(connection.cursor(), timeout=kills.timeout, meanwhile=strike), team.text
+    took = round(time.monotonic() - began, 1)
     team.send(signal.SIGTERM)
     assert team.end() == 0, team.text
-    assert most_at_once(ran(history, done, "narrow")) == AT_ONCE, "never more, and the limit is used"
-    assert all(most_at_once(ran(history, done, "narrow", f"{lane}-")) <= OF_A_KEY for lane in range(3))
     times = starts("paced")
+    spans = ran(history, done, "narrow")
+    figures = {"seconds": took, "kills": len(done.faults), "narrow starts": len(spans), "paced": len(times)}
+    record_property("figures", figures)
+    assert most_at_once(spans) == AT_ONCE, "never more, and the limit is used"
+    assert all(most_at_once(ran(history, done, "narrow", f"{lane}-")) <= OF_A_KEY for lane in range(3))
     for first in range(len(times)):
         for count, at in enumerate(times[first:], start=1):
             # A tenth of a second lies between a claim's look at the clock and its write on a crowded machine.
             assert count <= BURST + RATE * (at - times[first] + 0.1), (first, count)
-    assert len(done.faults) == 2
+    assert len(done.faults) >= kills.fewest, figures
     assert not Permit.objects.exists()
     assert_consistent(connection.cursor(), at_rest=True)
 
