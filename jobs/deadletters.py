@@ -124,10 +124,12 @@ def replay_edited(
     text = prepare(JobSpec(kind=job.kind, payload=payload)).payload
 
     def work(cursor: Any) -> LettersResult:
-        before = Job.objects.select_for_update().values_list("payload", flat=True).get(pk=job_id)
+        found = Job.objects.select_for_update().filter(pk=job_id).values_list("payload").first()
+        if found is None:  # deleted since it was looked at above
+            raise NotFound(f"Job {job_id} was deleted meanwhile; nothing was replayed.")
         done = _at_once(actor, "replay", [job_id], reason=reason, attempts=attempts, payload=text)
         if done.done:
-            change = {"before": {"payload": before}, "after": {"payload": payload}}
+            change = {"before": {"payload": found[0]}, "after": {"payload": payload}}
             record(cursor, actor, "edit payload of", "job", job_id, reason=reason, **change)
         return done
 

@@ -14,7 +14,7 @@ from jobs.admin.payload_form import PayloadForm
 from jobs.control import Actor
 from jobs.display import address, link
 from jobs.errors import InvalidSubmission, NotFound
-from jobs.models import DeadLetterRun, Job
+from jobs.models import DeadLetter, DeadLetterRun, Job
 from jobs.registry import registry
 from jobs.states import State
 
@@ -55,7 +55,7 @@ def edit_and_replay(admin: Any, request: HttpRequest, job_id: int) -> HttpRespon
             form.place(error)
         except NotFound as error:
             messages.error(request, str(error))
-            return HttpResponseRedirect(page)
+            return HttpResponseRedirect(address(DeadLetter, "changelist"))
         else:
             _say(request, job, result)
             return HttpResponseRedirect(page)
@@ -68,7 +68,11 @@ def edit_and_replay(admin: Any, request: HttpRequest, job_id: int) -> HttpRespon
         "job": job,
     }
     answer: HttpResponse = admin.render(
-        request, "admin/jobs/deadletter/edit.html", title=f"Edit and replay {job}", **context
+        request,
+        "admin/jobs/deadletter/edit.html",
+        row=job,
+        title=f"Edit and replay {job}",
+        **context,
     )
     return answer
 
@@ -85,7 +89,8 @@ def _form(request: HttpRequest, job: Job) -> PayloadForm:
 
 def _say(request: HttpRequest, job: Job, result: deadletters.LettersResult) -> None:
     if not result.done:
-        messages.error(request, "; ".join(refusal.reason for refusal in result.refused))
+        why = "; ".join(refusal.reason for refusal in result.refused)
+        messages.error(request, f"{why[:1].upper()}{why[1:]}.")
         return
     way = link(address(DeadLetterRun, "change", result.run), "taken back")
     text = format_html(

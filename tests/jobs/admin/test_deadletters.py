@@ -12,11 +12,13 @@ from django.test import Client
 from pydantic import BaseModel, Field
 
 import jobs
-from jobs import letter_runs
+from jobs import deadletters, letter_runs
 from jobs.admin.payload_form import PayloadForm
+from jobs.control import Actor
 from jobs.database import django_cursor
-from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, Job
+from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, Job, OperatorAction
 from jobs.registry import JobKind, job, registry
+from jobs.specs import prepare
 from tests.jobs.admin.conftest import _person
 from tests.jobs.admin.world import World, group_of, snapshot
 from tests.jobs.letters import dead
@@ -271,6 +273,43 @@ def test_a_viewer_may_not_edit(letter: int, as_viewer: Client) -> None:
 def test_an_edit_of_a_job_that_is_not_there_leads_back(as_operator: Client) -> None:
     for number in (4711, 2**63, 10**30):
         assert edit(as_operator, number, payload="{}")["Location"] == "/admin/jobs/deadletter/"
+
+
+@pytest.fixture
+def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """between(act): it happens after a dead letter was looked at, and before it is locked."""
+
+    def happens(act: Callable[[], Any]) -> None:
+        def slowly(spec: jobs.JobSpec) -> Any:
+            checked = prepare(spec)
+            act()
+            return checked
+
+        monkeypatch.setattr("jobs.deadletters.prepare", slowly)
+
+    return happens
+
+
+def test_an_edit_of_a_job_that_is_deleted_meanwhile_says_so(
+    letter: int, as_operator: Client, between: Callable[[Callable[[], Any]], None]
+) -> None:
+    between(lambda: (DeadLetter.objects.filter(pk=letter).delete(), Job.objects.filter(pk=letter).delete()))
+    answer = edit(as_operator, letter, p0="Ben")
+    assert answer["Location"] == "/admin/jobs/deadletter/"
+    assert said(answer) == f"Job {letter} was deleted meanwhile; nothing was replayed."
+    assert not OperatorAction.objects.exists()
+    assert not DeadLetterRun.objects.exists()
+
+
+def test_an_edit_of_a_letter_that_is_discarded_meanwhile_says_so(
+    letter: int, operator: User, as_operator: Client, between: Callable[[Callable[[], Any]], None]
+) -> None:
+    between(lambda: deadletters.discard(Actor.of(operator), [letter], reason="mine"))
+    answer = edit(as_operator, letter, p0="Ben")
+    assert answer["Location"] == f"/admin/jobs/job/{letter}/change/"
+    assert f"Job {letter} is discarded; only dead letters can be replayed" in said(answer)
+    assert Job.objects.get(pk=letter).payload == {"to": "Ann", "copies": 2}
+    assert not OperatorAction.objects.filter(action="edit payload of").exists()
 
 
 def test_the_list_leads_to_the_set_that_its_filters_show(world: World, as_operator: Client) -> None:
