@@ -153,6 +153,7 @@ class ActsMixin:
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": act.label,
+            "original": rows[0] if len(rows) == 1 else None,
             "act": act,
             "form": form,
             "possible": possible[:_NAMED],

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.db.models import Model
+from django.template.defaultfilters import capfirst
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
@@ -44,6 +46,12 @@ def with_links(reason: Reason) -> SafeString:
 def lower_first(sentence: str) -> str:
     """For a sentence that follows a colon."""
     return f"{sentence[:1].lower()}{sentence[1:]}"
+
+
+@register.filter
+def named(title: Any) -> str:
+    """A step of the way to a page: our words begin with a capital, the name of an object stays as it is."""
+    return str(title) if isinstance(title, Model) else capfirst(title)
 
 
 @register.filter

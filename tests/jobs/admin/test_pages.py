@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from jobs.admin import graph
 from jobs.explaining import Reason
 from jobs.models import Effect, Job, LogLine, LogLoss, Progress, Queue, Schedule, Slot, WorkerProcess
 from jobs.templatetags.jobs_admin import with_links
-from tests.jobs.admin.world import KIND, World, schedule_fields, snapshot
+from tests.jobs.admin.world import KIND, PAUSED, World, schedule_fields, snapshot
 
 BAD = ("0", "-1", "x", "9" * 60, "1e3", "%00", "%EF%BC%91", "..", "a b", "1;", "<b>")
 
@@ -262,3 +263,26 @@ def test_a_job_of_a_user_who_was_deleted_beside_django_is_shown(world: World, as
     Job.objects.filter(pk=world.available).update(created_by_id=987_654)
     page = as_operator.get(f"/admin/jobs/job/{world.available}/change/")
     assert "user 987654, who is gone" in page.content.decode()
+
+
+def way_to(client: Client, url: str) -> list[str]:
+    """The steps in the head of a page."""
+    head = client.get(url).content.decode().split("<h1", 1)[1].split("</h1>", 1)[0]
+    return re.findall(r"<(?:a|span)[^>]*tracking-tight[^>]*>\s*([^<]*?)\s*</", head)
+
+
+def test_the_way_to_a_page_calls_things_by_their_names(world: World, as_operator: Client) -> None:
+    queue = ["Background work", "Queues", "admintest"]
+    assert way_to(as_operator, f"/admin/jobs/queue/{world.queue}/change/") == queue
+    assert way_to(as_operator, f"/admin/jobs/queue/{world.queue}/edit/") == queue
+    assert way_to(as_operator, f"/admin/jobs/queue/_act/pause/?keys={world.queue}") == queue
+    assert way_to(as_operator, "/admin/jobs/queue/") == queue[:2]
+    assert way_to(as_operator, f"/admin/jobs/pausedkind/{PAUSED}/change/")[-1] == PAUSED
+    assert way_to(as_operator, f"/admin/jobs/schedule/{world.schedule}/change/")[-1] == "hourly"
+    letter = ["Background work", "Jobs", f"#{world.dead} {KIND}"]
+    assert way_to(as_operator, f"/admin/jobs/deadletter/{world.dead}/edit/") == letter
+
+
+def test_the_page_where_several_are_confirmed_leads_to_their_list(world: World, as_operator: Client) -> None:
+    both = f"/admin/jobs/job/_act/cancel/?keys={world.available},{world.scheduled}"
+    assert way_to(as_operator, both) == ["Background work", "Jobs"]
