@@ -1,4 +1,4 @@
-"""Operator actions on queues and kinds: pause, resume, order, weight, limits. Same rules as `control.py`.
+"""Operator actions on queues and kinds: make, pause, resume, order, weight, limits. Same rules as `control.py`.
 
 A limit holds from the moment the change commits, also against claims that were under way, and jobs that run already
 count. Nothing here looks at a job but to rank it anew or put it into its lane.
@@ -6,6 +6,7 @@ count. Nothing here looks at a job but to rank it anew or put it into its lane.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -19,13 +20,14 @@ from jobs.events import EventKind, ops_event
 from jobs.models import PausedKind, Queue
 from jobs.payloads import check_integer, check_seconds, check_text
 from jobs.registry import NAME
-from jobs.store.limiting import Limits, change_limits
+from jobs.store.limiting import Limits, change_limits, make_queue
 from jobs.store.statements import execute
 from notifications.log import append
 
 __all__ = [
     "SETTINGS",
     "change_queue",
+    "create_queue",
     "limits_of",
     "pause_kind",
     "pause_queue",
@@ -33,6 +35,7 @@ __all__ = [
     "resume_queue",
 ]
 
+_NAMED = '1 to 100 letters, digits, "_", ".", ":" or "-"'
 _YEAR = 31_536_000.0
 _SHORTEST = 0.001
 """Shorter, and what has come in since the last start would be beyond a number of the database: claims would fail."""
@@ -119,7 +122,7 @@ def resume_kind(actor: Actor, kind: str, *, reason: str = "") -> None:
 
 def _check_kind(kind: str) -> None:
     if not isinstance(kind, str) or not NAME.match(kind):
-        raise InvalidSubmission("kind", '1 to 100 letters, digits, "_", ".", ":" or "-"')
+        raise InvalidSubmission("kind", _NAMED)
 
 
 def change_queue(actor: Actor, name: str, **settings: Any) -> Queue:
@@ -130,34 +133,59 @@ def change_queue(actor: Actor, name: str, **settings: Any) -> Queue:
     actor.require("jobs.change_queue")
     for setting, value in settings.items():
         _check(setting, value)
+    busy = "Workers are in the middle of claims that do not end; nothing was changed. Try again."
+    return _patiently(lambda cursor: _set(cursor, actor, name, settings, verb="change"), busy=busy)
+
+
+def create_queue(actor: Actor, name: str, **settings: Any) -> Queue:
+    """A queue before its first job, so that its settings hold for that one too. Permission `jobs.change_queue`.
+
+    What is left out has the default that a queue has which its first job makes. Raises ActionRefused where there is one
+    of that name, InvalidSubmission with the setting or `name`.
+    """
+    actor.require("jobs.change_queue")
+    if not isinstance(name, str) or not NAME.match(name):
+        raise InvalidSubmission("name", _NAMED)
+    for setting, value in settings.items():
+        _check(setting, value)
 
     def work(cursor: Any) -> Queue:
-        queue = _queue(name)
-        before = {setting: getattr(queue, setting) for setting in SETTINGS}
-        changed = {setting: value for setting, value in settings.items() if before[setting] != value}
-        limits = limits_of(queue)
-        for setting, value in changed.items():
-            setattr(queue, setting, value)
-        cursor.execute(_PATIENCE)
-        if limits != limits_of(queue):
-            change_limits(cursor, name, before=limits, after=limits_of(queue))
-        queue.save(update_fields=list(SETTINGS))
-        if "ageing_seconds" in changed:
-            execute(cursor, "rank_queue_anew", {"queue": name, "ageing": queue.ageing_seconds})
-        append(
-            cursor,
-            [ops_event(EventKind.QUEUE_CHANGED, queue=name, actor=actor.name, **{**before, **changed})],
-        )
-        record(cursor, actor, "change", "queue", name, before=before, after={**before, **changed})
-        return queue
+        cursor.execute(_PATIENCE)  # a submission to it that has not ended makes us wait
+        if not make_queue(cursor, name):
+            raise ActionRefused(f'There is a queue "{name}" already.')
+        return _set(cursor, actor, name, settings, verb="create")
 
+    return _patiently(work, busy="A submission is making this queue and does not end. Try again.")
+
+
+def _set(cursor: Any, actor: Actor, name: str, settings: dict[str, Any], *, verb: str) -> Queue:
+    queue = _queue(name)
+    before = {setting: getattr(queue, setting) for setting in SETTINGS}
+    changed = {setting: value for setting, value in settings.items() if before[setting] != value}
+    limits = limits_of(queue)
+    for setting, value in changed.items():
+        setattr(queue, setting, value)
+    cursor.execute(_PATIENCE)
+    if limits != limits_of(queue):
+        change_limits(cursor, name, before=limits, after=limits_of(queue))
+    queue.save(update_fields=list(SETTINGS))
+    if "ageing_seconds" in changed:
+        execute(cursor, "rank_queue_anew", {"queue": name, "ageing": queue.ageing_seconds})
+    append(
+        cursor,
+        [ops_event(EventKind.QUEUE_CHANGED, queue=name, actor=actor.name, **{**before, **changed})],
+    )
+    told = before if verb == "change" else None
+    record(cursor, actor, verb, "queue", name, before=told, after={**before, **changed})
+    return queue
+
+
+def _patiently(work: Callable[[Any], Queue], *, busy: str) -> Queue:
     try:
         return acting(work)
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
-            raise ActionRefused(
-                "Workers are in the middle of claims that do not end; nothing was changed. Try again."
-            ) from None
+            raise ActionRefused(busy) from None
         raise
 
 

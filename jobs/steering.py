@@ -16,7 +16,14 @@ from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.events import EventKind, ops_event
 from jobs.models import Schedule
 from jobs.payloads import check_integer, check_seconds, check_text
-from jobs.queue_steering import change_queue, pause_kind, pause_queue, resume_kind, resume_queue
+from jobs.queue_steering import (
+    change_queue,
+    create_queue,
+    pause_kind,
+    pause_queue,
+    resume_kind,
+    resume_queue,
+)
 from jobs.registry import NAME
 from jobs.submit import JobSpec, Submitted, submit_many
 from jobs.submit import submit_workflow as insert_workflow
@@ -24,6 +31,7 @@ from notifications.log import append
 
 __all__ = [
     "change_queue",
+    "create_queue",
     "create_schedule",
     "delete_schedule",
     "pause_kind",

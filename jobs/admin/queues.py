@@ -1,29 +1,28 @@
-"""Queues in the admin: what waits in each, pause and resume, order, weight and limits."""
+"""Queues in the admin: what waits in each, a new one, pause and resume, order, weight and limits."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+from unfold.decorators import action
 
 from jobs import steering
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import Act, for_one
 from jobs.admin.forms import ReasonForm, place_error
 from jobs.admin.keyset import Column, KeysetChangeList, name
+from jobs.admin.queue_form import NewQueueForm, QueueForm, start_of
 from jobs.control import Actor
 from jobs.display import NOTHING, address, ago, badge, spoken
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.models import Job, Permit, Queue
 from jobs.queries import COUNT_CAP, Count
-from jobs.queue_steering import SETTINGS
 from jobs.registry import NAME
 from jobs.store.statements import rows
 
@@ -55,68 +54,6 @@ RESUME = Act(
 )
 
 
-def _limit(label: str, help_text: str) -> forms.IntegerField:
-    return forms.IntegerField(
-        required=False,
-        min_value=1,
-        max_value=1_000_000,
-        label=label,
-        help_text=help_text,
-        widget=UnfoldAdminIntegerFieldWidget(),
-    )
-
-
-def _seconds(label: str) -> forms.FloatField:
-    return forms.FloatField(
-        required=False,
-        label=label,
-        help_text="In how many seconds so many may start. Empty: as it is.",
-        widget=UnfoldAdminIntegerFieldWidget(attrs={"step": "any"}),
-    )
-
-
-class QueueForm(forms.Form):
-    description = forms.CharField(
-        max_length=500,
-        required=False,
-        widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True}),
-        help_text="What it is for and who looks after it.",
-    )
-    ageing_seconds = forms.FloatField(
-        required=False,
-        label="Ageing, seconds",
-        widget=UnfoldAdminIntegerFieldWidget(attrs={"step": "any"}),
-        help_text="Waiting this long is worth one step of priority, so nothing waits for ever. "
-        "Empty: strict priority, where newcomers of higher priority always go first.",
-    )
-
-    weight = forms.IntegerField(
-        required=False,
-        min_value=1,
-        max_value=100,
-        widget=UnfoldAdminIntegerFieldWidget(),
-        help_text="Its share of a worker that serves several queues, 1 to 100. Empty: as it is.",
-    )
-    max_running = _limit("At once", "Jobs that run at once, over all workers. Empty: no limit.")
-    rate = _limit("Rate", "Starts within the seconds below. Empty: no limit.")
-    rate_seconds = _seconds("Rate, seconds")
-    rate_burst = _limit("Burst", "Starts at once after a pause. Empty: as many as the rate.")
-    key_max_running = _limit("At once of a key", "Of each concurrency key. Empty: no limit.")
-    key_rate = _limit(
-        "Rate of a key", "Starts of each concurrency key within the seconds below. Empty: no limit."
-    )
-    key_rate_seconds = _seconds("Rate of a key, seconds")
-    key_rate_burst = _limit(
-        "Burst of a key", "Starts of a key at once after a pause. Empty: as many as its rate."
-    )
-
-    def settings(self) -> dict[str, Any]:
-        """What to change. Some settings have no "none"."""
-        lasting = ("weight", "rate_seconds", "key_rate_seconds")
-        given = self.cleaned_data.items()
-        return {name: value for name, value in given if not (value is None and name in lasting)}
-
-
 class QueueChangeList(KeysetChangeList):
     """With the figures of all queues, in one query."""
 
@@ -140,6 +77,7 @@ def waiting() -> dict[str, tuple[Count, float | None]]:
 @admin.register(Queue)
 class QueueAdmin(SteeredAdmin):
     acts = (PAUSE, RESUME)
+    actions_list = ("new_queue",)
     keyset = (Column(name="name", read=name, descending=False),)
     list_display = ("name", "status", "waiting", "oldest", "weight", "limits", "ageing", "description")
     list_per_page = 100
@@ -147,7 +85,7 @@ class QueueAdmin(SteeredAdmin):
     target_type = "queue"
     live_topic = ""
     empty_title = "No queues"
-    empty_text = "A queue is made when the first job is submitted to it."
+    empty_text = "A queue is made when the first job is submitted to it, or before that by an operator."
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
         return QueueChangeList
@@ -210,22 +148,44 @@ class QueueAdmin(SteeredAdmin):
         row = self.found(request, name)
         if not isinstance(row, Queue):
             return self.missing(request, name)
-        start = {setting: getattr(row, setting) for setting in SETTINGS}
-        form = QueueForm(request.POST if request.method == "POST" else None, initial=start)
+        form = QueueForm(request.POST if request.method == "POST" else None, initial=start_of(row))
+        return self._form(request, form, row)
+
+    def has_new_permission(self, request: HttpRequest) -> bool:
+        return self.may_edit(request)
+
+    @action(description="New queue", url_path="new", icon="add", permissions=["new"])
+    def new_queue(self, request: HttpRequest) -> HttpResponse:
+        form = NewQueueForm(request.POST if request.method == "POST" else None, initial=start_of(Queue()))
+        return self._form(request, form, None)
+
+    def _form(self, request: HttpRequest, form: QueueForm, row: Queue | None) -> HttpResponse:
         if request.method == "POST" and form.is_valid():
+            actor = Actor.of(request.user)
             try:
-                steering.change_queue(Actor.of(request.user), row.pk, **form.settings())
+                saved = (
+                    steering.create_queue(actor, form.cleaned_data["name"], **form.settings())
+                    if row is None
+                    else steering.change_queue(actor, row.pk, **form.settings())
+                )
             except InvalidSubmission as error:
                 place_error(form, error)
-            except NotFound:
-                return self.missing(request, name)
+            except NotFound as error:
+                messages.error(request, str(error))
+                return HttpResponseRedirect(address(Queue, "changelist"))
             except ActionRefused as error:
-                form.add_error(None, error.reason)
+                form.add_error("name" if row is None else None, error.reason)
             else:
-                messages.success(request, f"The queue {row.pk} was changed.")
-                return HttpResponseRedirect(address(Queue, "change", row.pk))
-        context = {"form": form, "back": address(Queue, "change", row.pk), "submit": "Save"}
-        return self.render(request, "admin/jobs/form.html", row=row, title=f"Change {row.pk}", **context)
+                done = "made" if row is None else "changed"
+                messages.success(request, f"The queue {saved.pk} was {done}.")
+                return HttpResponseRedirect(address(Queue, "change", saved.pk))
+        context = {
+            "form": form,
+            "back": address(Queue, "changelist") if row is None else address(Queue, "change", row.pk),
+            "submit": "Make the queue" if row is None else "Save",
+        }
+        title = "New queue" if row is None else f"Change {row.pk}"
+        return self.render(request, "admin/jobs/queue/form.html", row=row, title=title, **context)
 
 
 def _ageing(queue: Queue) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "BulkReplayBody",
     "JobBody",
     "MoveBody",
+    "NewQueueBody",
     "PreviewBody",
     "PriorityBody",
     "QueueBody",
@@ -235,6 +236,10 @@ class QueueBody(Body):
     key_rate = _limit("Starts of each key within `key_rate_seconds`; null: no limit.")
     key_rate_seconds = Seconds(required=False, help_text="In how many seconds `key_rate` jobs may start.")
     key_rate_burst = _limit("Starts of each key at once after a pause; null: as many as its rate.")
+
+
+class NewQueueBody(QueueBody):
+    name = Text(max_length=100, help_text="Letters, digits and `_.:-`; begins with a letter or a digit.")
 
 
 class ScheduleBody(Body):

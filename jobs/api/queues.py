@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 
 from jobs import steering
 from jobs.api import examples
 from jobs.api.base import ApiViewSet
-from jobs.api.bodies import QueueBody, ReasonBody
+from jobs.api.bodies import NewQueueBody, QueueBody, ReasonBody
 from jobs.api.filters import WorkerFilters
+from jobs.api.idempotency import idempotent
 from jobs.api.pagination import Key, as_name
 from jobs.api.schema import operation
 from jobs.api.shapes import QueueShape, WorkerShape
@@ -23,6 +27,7 @@ __all__ = ["QueueViews", "WorkerViews"]
 class QueueViews(ApiViewSet):
     view_permission = "jobs.view_queue"
     permissions = {
+        "create": "jobs.change_queue",
         "partial_update": "jobs.change_queue",
         "pause": "jobs.pause_queue",
         "resume": "jobs.pause_queue",
@@ -34,7 +39,7 @@ class QueueViews(ApiViewSet):
 
     @operation("List queues", response=QueueShape(many=True), answer=examples.QUEUE)
     def list(self, request: Request) -> Response:
-        """By name. A queue comes into being with its first job."""
+        """By name. A queue comes into being with its first job, or is made before it."""
         page = self.paginate_queryset(self.get_queryset())
         return self.get_paginated_response(QueueShape(page, many=True).data)
 
@@ -42,6 +47,21 @@ class QueueViews(ApiViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """One queue, by name."""
         return Response(QueueShape(self._queue(pk)).data)
+
+    @operation(
+        "Make a queue",
+        request=NewQueueBody,
+        example={"name": "reports", "description": "Slow ones.", "max_running": 5},
+        response=QueueShape,
+        answer=examples.QUEUE,
+        status=201,
+    )
+    @idempotent
+    def create(self, request: Request) -> Response:
+        """Before its first job, so that its limits hold for that one too. A name in use is refused (409)."""
+        made = steering.create_queue(self.actor, **self.body(NewQueueBody))
+        location = reverse("api-v1:queues-detail", [made.pk], request=request)
+        return Response(QueueShape(made).data, status=HTTPStatus.CREATED, headers={"Location": location})
 
     @operation(
         "Change a queue",

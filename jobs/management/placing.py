@@ -46,6 +46,7 @@ def add_parsers(actions: Any) -> None:
     reschedule.add_argument("--at", required=True, help="Earliest start, such as 2030-01-31T08:00:00+01:00.")
     limit = actions.add_parser("limit", help="Show or change weight, ageing and limits of a queue.")
     limit.add_argument("queue")
+    limit.add_argument("--new", action="store_true", help="Make the queue, before its first job.")
     for setting in SETTINGS:
         words = _MEANING[setting] + ("" if setting in _LASTING else ' "none" takes it off.')
         limit.add_argument(f"--{setting.replace('_', '-')}", dest=setting, help=words)
@@ -53,7 +54,7 @@ def add_parsers(actions: Any) -> None:
 
 
 def settings(options: dict[str, Any]) -> dict[str, Any]:
-    """The settings that were given, as values. What they may be is decided by `change_queue`."""
+    """The settings that were given, as values. What they may be is decided by `change_queue` and `create_queue`."""
     return {name: _value(name, options[name]) for name in SETTINGS if options[name] is not None}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from jobs.store.statements import Cursor, execute, rows
 from notifications.arrays import numbers
 
-__all__ = ["Limits", "change_limits", "claim_limited", "in_places", "release", "tidy"]
+__all__ = ["Limits", "change_limits", "claim_limited", "in_places", "make_queue", "release", "tidy"]
 
 
 _BY_RANK = {"sorted": "{}", "places": "{}"}
@@ -84,6 +84,11 @@ def tidy(cursor: Cursor) -> int:
     """Sweep away what holds a place and does not run, and put right what stands in a wrong lane; how many."""
     found: int = rows(cursor, "tidy_limits", {})[0][0]
     return found
+
+
+def make_queue(cursor: Cursor, queue: str) -> bool:
+    """A queue with the defaults of one that its first job makes; False where there is one."""
+    return execute(cursor, "make_queue", {"queue": queue}) == 1
 
 
 def change_limits(cursor: Cursor, queue: str, *, before: Limits, after: Limits) -> None:

@@ -13,8 +13,8 @@ from django.db import connection
 import jobs
 from jobs import control, lines, queue_steering, rearranging
 from jobs.control import Actor
-from jobs.database import django_cursor, in_transaction
-from jobs.errors import InvalidSubmission, NotFound
+from jobs.database import django_cursor, in_transaction, open_connection
+from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.models import Job, OperatorAction, PausedKind, Permit, Queue, Ready
 from jobs.states import State
 from jobs.store.limiting import release
@@ -68,6 +68,44 @@ def test_a_worker_keeps_the_limit_and_runs_the_others_meanwhile(bench_of: Callab
     eventually(all_done)
     assert not Permit.objects.exists()
     consistent()
+
+
+def test_a_limit_of_a_queue_that_was_made_first_holds_for_its_first_jobs(
+    bench_of: Callable[..., Bench],
+) -> None:
+    queue_steering.create_queue(ACTOR, "narrow", max_running=1)
+    held = submit(3, "test.gated", queue="narrow")
+    free = submit(5, queue="wide")
+    bench = bench_of(queues=(), concurrency=8)
+
+    def others_done() -> bool:
+        bench.round()
+        return Job.objects.filter(pk__in=free, state="completed").count() == len(free)
+
+    eventually(others_done)
+    assert Job.objects.filter(pk__in=held, state="running").count() == 1
+    consistent()
+
+
+def test_a_queue_is_made_once_and_a_submission_under_way_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue_steering.create_queue(ACTOR, "fresh", weight=3)
+    with pytest.raises(ActionRefused, match='There is a queue "fresh" already'):
+        queue_steering.create_queue(ACTOR, "fresh", weight=5)
+    assert Queue.objects.get(pk="fresh").weight == 3
+    assert OperatorAction.objects.count() == 1
+    for name in ("", "no name", "x" * 101, 7):
+        with pytest.raises(InvalidSubmission, match="name"):
+            queue_steering.create_queue(ACTOR, name)  # type: ignore[arg-type]
+    with pytest.raises(InvalidSubmission, match="no such setting"):
+        queue_steering.create_queue(ACTOR, "other", colour="red")
+    monkeypatch.setattr(queue_steering, "_PATIENCE", "SET LOCAL lock_timeout = '200ms'")
+    with open_connection("test submitter") as submitter:
+        submitter.autocommit = False
+        submitter.execute("INSERT INTO jobs_queue (name, description) VALUES ('slow', '')")
+        with pytest.raises(ActionRefused, match="A submission is making this queue"):
+            queue_steering.create_queue(ACTOR, "slow", max_running=1)
+        submitter.rollback()
+    assert queue_steering.create_queue(ACTOR, "slow", max_running=1).max_running == 1
 
 
 def test_a_freed_place_is_taken_without_a_poll(bench_of: Callable[..., Bench]) -> None:

@@ -212,7 +212,10 @@ class Command(BaseCommand):
     def _limit(self, options: dict[str, Any]) -> None:
         settings = placing.settings(options)
         name = options["queue"]
-        queue = steering.change_queue(Actor(), name, **settings) if settings else placing.found(name)
+        if options["new"]:
+            queue = steering.create_queue(Actor(), name, **settings)
+        else:
+            queue = steering.change_queue(Actor(), name, **settings) if settings else placing.found(name)
         self.stdout.write(placing.told(queue, as_json=options["json"]))
 
     # -- answers -----------------------------------------------------------------------------------------------------

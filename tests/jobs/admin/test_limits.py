@@ -91,3 +91,57 @@ def test_moving_suggests_the_queues_that_there_are(world: World, as_operator: Cl
     assert "queue" in wrong.context["form"].errors
     assert "done for job" in said(act(as_operator, "job", "move", world.available, queue="slow"))
     assert Job.objects.get(pk=world.available).queue == "slow"
+
+
+NEW = {"name": "fresh", "description": "", "ageing_seconds": "", "weight": "", **dict.fromkeys(LIMITS, "")}
+
+
+def test_a_queue_is_made_with_its_limits_before_its_first_job(as_operator: Client) -> None:
+    form = as_operator.get("/admin/jobs/queue/new/")
+    assert [title for title, _ in form.context["form"].sections][1:] == [
+        "Order",
+        "Limits of the whole queue",
+        "Limits of each concurrency key in it",
+    ]
+    assert (form.context["form"]["ageing_seconds"].value(), form.context["form"]["weight"].value()) == (60, 1)
+    assert 'href="/admin/jobs/queue/new/"' in as_operator.get("/admin/jobs/queue/").content.decode()
+    made = as_operator.post("/admin/jobs/queue/new/", NEW | {"max_running": "2", "ageing_seconds": "30"})
+    assert made["Location"] == "/admin/jobs/queue/fresh/change/"
+    row = Queue.objects.get(pk="fresh")
+    assert (row.max_running, row.ageing_seconds, row.weight, row.rate_seconds) == (2, 30.0, 1, 1.0)
+    jobs.submit(KIND, queue="fresh")
+    row.refresh_from_db()
+    assert row.max_running == 2, "the first job finds the queue and leaves it as it is"
+    action = OperatorAction.objects.get(target_type="queue")
+    assert (action.action, action.target_id, action.before, action.after["max_running"]) == (
+        "create",
+        "fresh",
+        {},
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "no name"}, "name"),
+        ({"name": "admintest"}, "name"),
+        ({"max_running": "0"}, "max_running"),
+        ({"rate_seconds": "0.00001"}, "rate_seconds"),
+    ],
+)
+def test_a_queue_that_cannot_be_made_is_refused_on_its_field(
+    fields: dict[str, str], field: str, world: World, as_operator: Client
+) -> None:
+    before = list(Queue.objects.order_by("pk").values())
+    answer = as_operator.post("/admin/jobs/queue/new/", NEW | fields)
+    assert list(answer.context["form"].errors) == [field]
+    assert list(Queue.objects.order_by("pk").values()) == before
+    assert not OperatorAction.objects.filter(target_type="queue").exists()
+
+
+def test_a_viewer_may_not_make_a_queue(as_viewer: Client) -> None:
+    assert "queue/new" not in as_viewer.get("/admin/jobs/queue/").content.decode()
+    assert as_viewer.post("/admin/jobs/queue/new/", NEW).status_code == 403
+    assert not Queue.objects.exists()

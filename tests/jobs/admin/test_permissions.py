@@ -137,7 +137,13 @@ def test_a_viewer_sees_every_list_and_page_but_no_form(viewer: User, world: Worl
         assert client.get(f"/admin/jobs/{name}/{key}/change/", follow=True).status_code == 200
         for act in own.acts:
             assert client.get(f"/admin/jobs/{name}/_act/{act.name}/?keys={key}").status_code == 403
-    for form in ("job/submit", "schedule/new", f"schedule/{world.schedule}/edit", "queue/admintest/edit"):
+    for form in (
+        "job/submit",
+        "schedule/new",
+        "queue/new",
+        f"schedule/{world.schedule}/edit",
+        "queue/admintest/edit",
+    ):
         assert client.get(f"/admin/jobs/{form}/").status_code == 403
 
 

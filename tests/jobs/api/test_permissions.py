@@ -150,6 +150,7 @@ def test_a_user_without_any_permission_reads_nothing(stage: int) -> None:
         ("pause_queue", "POST", "/queues/notes/pause"),
         ("pause_queue", "POST", "/queues/notes/resume"),
         ("change_queue", "PATCH", "/queues/notes"),
+        ("change_queue", "POST", "/queues"),
     ],
 )
 def test_each_action_needs_its_own_permission(stage: int, permission: str, method: str, path: str) -> None:

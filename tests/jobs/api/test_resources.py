@@ -267,6 +267,19 @@ def test_queues_are_listed_by_name_paused_resumed_and_changed(operator: Any, sub
     assert Queue.objects.count() == 2
 
 
+def test_a_queue_is_made_with_its_limits_before_its_first_job(operator: Any, submit: Submit) -> None:
+    made = operator.ask("POST", "/queues", {"name": "notes", "max_running": 5, "ageing_seconds": None})
+    assert (made.status_code, made["Location"]) == (201, "http://testserver/api/v1/queues/notes")
+    assert (made.json()["max_running"], made.json()["ageing_seconds"], made.json()["weight"]) == (5, None, 1)
+    submit("api.note")
+    assert operator.get(made["Location"]).json() == made.json()
+    again = operator.ask("POST", "/queues", {"name": "notes"})
+    assert (again.status_code, again.json()["detail"]) == (409, 'There is a queue "notes" already.')
+    for body, field in (({}, "name"), ({"name": "a b"}, "name"), ({"name": "x", "rate": 0}, "rate")):
+        assert field_of(operator.ask("POST", "/queues", body)) == field
+    assert Queue.objects.count() == 1
+
+
 def test_workers_are_listed_newest_first(operator: Any, db: None) -> None:
     made = [
         WorkerProcess.objects.create(

@@ -46,6 +46,13 @@ def test_limits_are_set_shown_and_taken_off(job: str) -> None:
     assert OperatorAction.objects.filter(action="change").count() == 2, "showing is no action"
 
 
+def test_a_queue_is_made_with_its_limits_before_its_first_job() -> None:
+    assert refused(1, "limit", "mail", "--max-running", "5") == 'There is no queue "mail".'
+    assert "max_running: 5" in jobs("limit", "mail", "--new", "--max-running", "5").splitlines()
+    assert refused(1, "limit", "mail", "--new") == 'There is a queue "mail" already.'
+    assert "name" in refused(2, "limit", "a b", "--new")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
