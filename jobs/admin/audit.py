@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import TextFilter
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.joblist import LinkedFilter
 from jobs.admin.keyset import KeysetChangeList
-from jobs.display import address, ago, link, pretty
+from jobs.display import NOTHING, address, ago, link, pretty
 from jobs.models import DeadLetterGroup, DeadLetterRun, Job, OperatorAction, Queue, Schedule, Workflow
 
 __all__ = ["OperatorActionAdmin", "target_link"]
@@ -26,6 +26,9 @@ _MODELS: dict[str, Any] = {
     "deadletterrun": DeadLetterRun,
     "deadlettergroup": DeadLetterGroup,
 }
+
+
+_WORDS = {"deadletterrun": "dead-letter run", "deadlettergroup": "dead-letter group"}
 
 
 class TargetFilter(LinkedFilter):
@@ -52,7 +55,8 @@ class ActorFilter(TextFilter):
 
 def target_link(row: OperatorAction) -> SafeString | str:
     model = _MODELS.get(row.target_type)
-    text = f"{row.target_type} {row.target_id}"
+    key = row.target_id[:8] if row.target_type == "deadlettergroup" else row.target_id
+    text = f"{_WORDS.get(row.target_type, row.target_type)} {key}"
     if model is None or row.action == "delete":
         return text
     return link(address(model, "change", row.target_id), text)
@@ -88,7 +92,7 @@ class OperatorActionAdmin(SteeredAdmin):
 
     @admin.display(description="reason")
     def why(self, row: OperatorAction) -> str:
-        return row.reason[:120]
+        return row.reason[:120] or NOTHING
 
     def page_context(self, request: HttpRequest, row: OperatorAction) -> dict[str, Any]:
         return {

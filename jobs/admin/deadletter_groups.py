@@ -83,7 +83,7 @@ class DeadLetterGroupAdmin(SteeredAdmin):
     list_display = ("error", "number", "of_kinds", "first", "last", "looked_after", "remark")
     list_filter = (WaitingFilter, OwnerFilter, ErrorFilter)
     search_fields = ("fingerprint",)
-    search_help_text = "Beginning of the fingerprint or of the error class"
+    search_help_text = "Beginning of fingerprint or error"
     page_template = "admin/jobs/deadlettergroup/page.html"
     live_template = "admin/jobs/deadlettergroup/live.html"
     target_type = "deadlettergroup"
@@ -140,7 +140,7 @@ class DeadLetterGroupAdmin(SteeredAdmin):
 
     @admin.display(description="note")
     def remark(self, group: DeadLetterGroup) -> str:
-        return group.note[:80]
+        return group.note[:80] or NOTHING
 
     # -- page ----------------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class DeadLetterRunAdmin(SteeredAdmin):
     """Which of its acts somebody may do depends on what the run does: `may_do`."""
 
     acts = (PAUSE, RESUME, STOP, UNDO)
-    list_display = ("what", "status", "progress", "operator_name", "started", "why_short")
+    list_display = ("what", "status", "progress", "operator", "started", "why_short")
     page_template = "admin/jobs/deadletterrun/page.html"
     live_template = "admin/jobs/deadletterrun/live.html"
     target_type = "deadletterrun"
@@ -87,13 +87,17 @@ class DeadLetterRunAdmin(SteeredAdmin):
     def progress(self, run: DeadLetterRun) -> str:
         return f"{run.done:,} of {run.total:,}"
 
+    @admin.display(description="operator")
+    def operator(self, run: DeadLetterRun) -> str:
+        return run.operator_name
+
     @admin.display(description="confirmed")
     def started(self, run: DeadLetterRun) -> str:
         return ago(run.confirmed_at)
 
     @admin.display(description="stands still because")
     def why_short(self, run: DeadLetterRun) -> str:
-        return run.why[:120]
+        return run.why[:120] or NOTHING
 
     # -- pages ---------------------------------------------------------------------------------------------------------
 
@@ -243,7 +247,7 @@ def _facts(row: DeadLetterRun, waiting: int) -> list[tuple[str, Any]]:
 
 def _chosen_by(row: DeadLetterRun) -> list[tuple[str, Any]]:
     words = {
-        "ids": "number of ids",
+        "ids": "named one by one",
         "error_class": "error class",
         "died_after": "died at or after",
         "died_before": "died before",

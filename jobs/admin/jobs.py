@@ -148,7 +148,7 @@ class JobAdmin(SteeredAdmin):
     list_filter = (StateFilter, KindFilter, QueueFilter, WorkflowFilter)
     list_before_template = "admin/jobs/job/tabs.html"
     search_fields = ("id",)  # shows the box; get_search_results decides what it means
-    search_help_text = "Number, beginning of a kind, task key, or unique key"
+    search_help_text = "Number, kind, task or unique key"
     page_template = "admin/jobs/job/page.html"
     live_template = "admin/jobs/job/live.html"
     target_type = "job"

@@ -16,7 +16,7 @@ from jobs.admin.confirmed import Act
 from jobs.admin.forms import ListedInput, OptionalReasonForm, place_error
 from jobs.admin.keyset import Column, name
 from jobs.control import Actor
-from jobs.display import address, ago
+from jobs.display import NOTHING, address, ago
 from jobs.errors import ActionRefused, InvalidSubmission
 from jobs.models import Job, PausedKind
 from jobs.registry import NAME, registry
@@ -72,12 +72,16 @@ class PausedKindAdmin(SteeredAdmin):
 
     @admin.display(description="reason")
     def why(self, row: PausedKind) -> str:
-        return row.reason[:120]
+        return row.reason[:120] or NOTHING
 
     def page_context(self, request: HttpRequest, row: PausedKind) -> dict[str, Any]:
         return {
             "jobs_url": f"{address(Job, 'changelist')}?state=available&kind={row.pk}",
-            "facts": [("Paused", ago(row.paused_at)), ("By", row.paused_by), ("Reason", row.reason)],
+            "facts": [
+                ("Paused", ago(row.paused_at)),
+                ("By", row.paused_by),
+                ("Reason", row.reason or "none given"),
+            ],
         }
 
     def has_pause_permission(self, request: HttpRequest) -> bool:

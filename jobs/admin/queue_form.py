@@ -33,6 +33,7 @@ def _seconds(label: str) -> forms.FloatField:
     )
 
 
+_LASTING = ("weight", "rate_seconds", "key_rate_seconds")
 _SECTIONS = (
     ("", ("name", "description")),
     ("Order", ("ageing_seconds", "weight")),
@@ -86,9 +87,8 @@ class QueueForm(forms.Form):
 
     def settings(self) -> dict[str, Any]:
         """What to change. Some settings have no "none"."""
-        lasting = ("weight", "rate_seconds", "key_rate_seconds")
         given = {name: self.cleaned_data[name] for name in SETTINGS}
-        return {name: value for name, value in given.items() if not (value is None and name in lasting)}
+        return {name: value for name, value in given.items() if not (value is None and name in _LASTING)}
 
 
 class NewQueueForm(QueueForm):
@@ -103,6 +103,8 @@ class NewQueueForm(QueueForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["description"].widget.attrs.pop("autofocus")
+        for name in _LASTING:
+            self.fields[name].help_text = str(self.fields[name].help_text).replace("as it is", "1")
 
 
 def start_of(queue: Queue) -> dict[str, Any]:

@@ -204,8 +204,13 @@ def _limits(queue: Queue) -> str:
         if most is not None:
             found.append(f"{most:,} at once{whose}")
         if rate is not None:
-            found.append(f"{rate:,} in {spoken(seconds)}{whose}")
+            found.append(f"{rate:,} in {_span(seconds)}{whose}")
     return ", ".join(found) or NOTHING
+
+
+def _span(seconds: float) -> str:
+    """What was set has no tenths that it was not set with."""
+    return f"{seconds:.0f} s" if 1 <= seconds < 10 and seconds.is_integer() else spoken(seconds)
 
 
 def _at_once(most: int | None, running: int | None) -> str:
@@ -217,4 +222,4 @@ def _at_once(most: int | None, running: int | None) -> str:
 def _rate(rate: int | None, seconds: float, burst: int | None) -> str:
     if rate is None:
         return "no limit"
-    return f"{rate:,} in {spoken(seconds)}, {burst or rate:,} at once"
+    return f"{rate:,} in {_span(seconds)}, {burst or rate:,} at once"

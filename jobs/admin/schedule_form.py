@@ -78,7 +78,9 @@ class ScheduleForm(forms.Form):
     def of(cls, row: Schedule) -> dict[str, Any]:
         """Initial values from a schedule."""
         text = json.dumps(row.payload, indent=2, ensure_ascii=False)
-        return {name: getattr(row, name) for name in cls.base_fields} | {"payload": text}
+        seconds = row.catch_up_seconds
+        whole = {"payload": text, "catch_up_seconds": int(seconds) if seconds.is_integer() else seconds}
+        return {name: getattr(row, name) for name in cls.base_fields} | whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

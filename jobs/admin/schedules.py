@@ -85,7 +85,7 @@ class ScheduleAdmin(SteeredAdmin):
     acts = (PAUSE, RESUME, RUN, DELETE)
     actions_list = ("new_schedule",)
     keyset = (Column(name="name", read=_name, descending=False),)
-    list_display = ("name", "status", "kind", "cron", "timezone", "next_slot", "last_slot")
+    list_display = ("name", "status", "kind", "cron", "zone", "next_slot", "last_slot")
     page_template = "admin/jobs/schedule/page.html"
     target_type = "schedule"
     empty_title = "No schedules"
@@ -102,6 +102,10 @@ class ScheduleAdmin(SteeredAdmin):
     @admin.display(description="state")
     def status(self, row: Schedule) -> str:
         return badge("paused" if row.paused_at else "active")
+
+    @admin.display(description="time zone")
+    def zone(self, row: Schedule) -> str:
+        return row.timezone
 
     @admin.display(description="next slot")
     def next_slot(self, row: Schedule) -> str:

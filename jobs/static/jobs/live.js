@@ -88,5 +88,17 @@
     window.addEventListener("pageshow", (event) => { if (event.persisted) window.location.reload(); });
   }
 
-  document.addEventListener("DOMContentLoaded", () => document.querySelectorAll("[data-live]").forEach(start));
+  // In a narrow window the states of jobs do not all fit: the one that is shown must be seen.
+  const showTab = () => {
+    const tab = document.querySelector(".jb-tabs .jb-tab--active");
+    if (!tab) return;
+    const row = tab.parentElement;
+    const left = tab.getBoundingClientRect().left - row.getBoundingClientRect().left;
+    row.scrollLeft += left - (row.clientWidth - tab.clientWidth) / 2;
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-live]").forEach(start);
+    showTab();
+  });
 })();

@@ -194,3 +194,11 @@ def test_queues_of_any_name_can_be_opened_changed_and_paused(name: str, as_opera
     row = Queue.objects.get(pk=name)
     assert row.description == "mine"
     assert row.paused_at is not None
+
+
+def test_an_act_on_nothing_that_it_could_change_says_only_why(world: World, as_operator: Client) -> None:
+    page = as_operator.get(f"/admin/jobs/job/_act/replay/?keys={world.available}").content.decode()
+    assert "Replay: nothing to do" in page
+    assert "is available; only dead letters can be replayed" in page
+    assert "fresh attempts" not in page
+    assert "of those selected" not in page

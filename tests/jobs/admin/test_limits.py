@@ -104,6 +104,7 @@ def test_a_queue_is_made_with_its_limits_before_its_first_job(as_operator: Clien
         "Limits of each concurrency key in it",
     ]
     assert (form.context["form"]["ageing_seconds"].value(), form.context["form"]["weight"].value()) == (60, 1)
+    assert "Empty: as it is" not in form.content.decode()
     assert 'href="/admin/jobs/queue/new/"' in as_operator.get("/admin/jobs/queue/").content.decode()
     made = as_operator.post("/admin/jobs/queue/new/", NEW | {"max_running": "2", "ageing_seconds": "30"})
     assert made["Location"] == "/admin/jobs/queue/fresh/change/"

@@ -201,3 +201,24 @@ def test_the_side_bar_counts_dead_letters_for_those_who_may_see_them(
     page = as_operator.get("/admin/").content.decode()
     assert re.search(r"Dead letters</span>\s*<span[^>]*>\s*1\s*<", page)
     assert "Dead letters" not in login(stranger).get("/admin/").content.decode()
+
+
+def test_what_is_empty_in_a_row_is_a_dash(world: World, as_operator: Client) -> None:
+    for model in ("operatoraction", "pausedkind", "deadlettergroup", "deadletterrun"):
+        page = as_operator.get(f"/admin/jobs/{model}/").content.decode()
+        assert page.count('<tr class="data-row') >= 1, model
+        assert not re.search(r'<td[^>]*class="[^"]*field-[^>]*>\s*</td>', page), model
+
+
+def test_the_list_of_dead_letters_offers_no_set_where_there_are_none(
+    world: World, as_operator: Client
+) -> None:
+    assert "Replay all that fit" in as_operator.get("/admin/jobs/deadletter/").content.decode()
+    assert "all that fit" not in as_operator.get("/admin/jobs/deadletter/?kind=nobody").content.decode()
+
+
+def test_the_record_calls_objects_by_their_words(world: World, as_operator: Client) -> None:
+    as_operator.post(f"/admin/jobs/deadlettergroup/{world.group}/edit/", {"owner": "", "note": "known"})
+    listed = as_operator.get("/admin/jobs/operatoraction/").content.decode()
+    assert ">dead-letter group ffffffff</a>" in listed
+    assert f">dead-letter run {world.run}</a>" in listed
