@@ -83,10 +83,10 @@ class DeadLetterChangeList(KeysetChangeList):
     def ways(self) -> list[dict[str, str]]:
         """To the page that freezes all that fit the filters, for what this user may do.
 
-        None where nothing fits, and while something is searched for: the search is no filter of a set, which would be
-        larger than the list.
+        None where there are no letters, and while something is searched for: the search is no filter of a set, which
+        would be larger than the list.
         """
-        if self.query.strip() or not self.result_list:
+        if self.query.strip() or not (self.result_list or self.has_active_filters):
             return []
         names = {"error": "error_class", "kind": "kind", "queue": "queue", "fingerprint": "fingerprint"}
         given = {names[name]: self.given(name) for name in names if self.given(name)}
