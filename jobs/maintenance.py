@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from jobs import conf
-from jobs.context import Report
 from jobs.database import in_transaction
 from jobs.executor import Executor
 from jobs.loop import DATABASE_AWAY, Loop
@@ -131,15 +128,6 @@ def _answer_stale_requests(cursor: Any) -> int:
     return len(stale)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What is written at once. `token`: what `write_lines` returned when nobody heard of the commit."""
-
-    told: list[Report]
-    dropped: Counter[int]
-    token: int | None = None
-
-
 class Reporter(Loop):
     """Writes log lines and progress of running jobs, in batches, four times a second."""
 
@@ -147,36 +135,26 @@ class Reporter(Loop):
         super().__init__(name="report", interval=0.25, on_death=on_death)
         self._executor = executor
         self._keep = conf.get().MAX_LOG_LINES
-        self._doubtful: Batch | None = None
 
     def tick(self) -> int:
-        # What is in doubt first, or lines would change their places.
-        done = self._write(self._doubtful) if self._doubtful is not None else 0
-        batch = Batch(told=self._executor.reports(), dropped=self._executor.unsaid())
-        return done + (self._write(batch) if batch.told or batch.dropped else 0)
-
-    def _write(self, batch: Batch) -> int:
-        lines = [report for report in batch.told if is_line(report)]
-        words = {report[0]: report for report in batch.told if not is_line(report)}
-        token = batch.token
+        told, dropped = self._executor.reports(), self._executor.unsaid()
+        if not told and not dropped:
+            return 0
+        lines = [report for report in told if is_line(report)]
+        words = {report[0]: report for report in told if not is_line(report)}
 
         def write(cursor: Any) -> None:
-            nonlocal token
-            token = write_lines(cursor, lines, keep=self._keep, unsent=batch.dropped, token=batch.token)
+            write_lines(cursor, lines, keep=self._keep, unsent=dropped)
             write_progress(cursor, words)
 
         try:
             in_transaction(self.connection, write)
         except DATABASE_AWAY:
-            if token is not None:
-                self._doubtful = replace(batch, token=token)
-            else:
-                # For long, perhaps: as much is kept as there is room for, the newest.
-                self._executor.keep_reports(batch.told, batch.dropped)
+            # For long, perhaps: as much is kept as there is room for, the newest.
+            self._executor.keep_reports(told, dropped)
             raise
-        self._doubtful = None
         ring("opsched_events")
-        return len(batch.told)
+        return len(told)
 
     def stop(self, timeout: float = 5.0) -> None:
         """Ends the loop, then writes what was said in the last moment: a job that drained was telling how it ended."""

@@ -21,55 +21,26 @@ _TOLD_LENGTH = 500
 
 
 def write_lines(
-    cursor: Cursor,
-    lines: Sequence[Line],
-    *,
-    keep: int,
-    unsent: Mapping[int, int] | None = None,
-    token: int | None = None,
-) -> int | None:
+    cursor: Cursor, lines: Sequence[Line], *, keep: int, unsent: Mapping[int, int] | None = None
+) -> None:
     """Append the lines in order and keep the newest `keep` of each job; what goes is counted and told.
 
-    `unsent`: how many lines of each job their worker had to drop before they came here. Returns a token. Whoever does
-    not hear of the commit gives it back with the same lines and counts: they are written unless they were.
+    `unsent`: how many lines of each job their worker had to drop before they came here.
     """
     unsent = unsent or {}
     newest, over_limit = _newest(lines, keep)
     ids: list[int] = []
     if newest:
-        if token is not None:
-            again = _write_again(cursor, newest[0], token)
-            if again is False:
-                return token
-            ids += [token] if again else []
-        ids += _write(cursor, newest[len(ids) :])
-        jobs = sorted({line[0] for line in newest})
-        over_limit.update(dict(rows(cursor, "trim_log_lines", {"jobs": jobs, "keep": keep})))
+        jobs, attempts, ats, levels, texts = (list(column) for column in zip(*newest, strict=True))
+        params = {"jobs": jobs, "attempts": attempts, "ats": ats, "levels": levels, "lines": texts}
+        ids = sorted(row[0] for row in rows(cursor, "write_log_lines", params))
+        over_limit.update(dict(rows(cursor, "trim_log_lines", {"jobs": sorted(set(jobs)), "keep": keep})))
     lost = _count_lost(cursor, over_limit, unsent)
     by_job: dict[int, list[dict[str, object]]] = {job: [] for job in lost}
     for number, (job, attempt, at, level, text) in zip(ids, newest, strict=True):
         line = {"id": number, "attempt": attempt, "at": at, "level": level, "line": text[:_TOLD_LENGTH]}
         by_job.setdefault(job, []).append(line)
     append(cursor, [_lines_event(job, told, lost.get(job)) for job, told in by_job.items()])
-    # The first line outlives its own transaction: of each job no more are written than are kept.
-    return ids[0] if ids else None
-
-
-def _write(cursor: Cursor, lines: Sequence[Line]) -> list[int]:
-    """Their ids, in order."""
-    if not lines:
-        return []
-    jobs, attempts, ats, levels, texts = (list(column) for column in zip(*lines, strict=True))
-    params = {"jobs": jobs, "attempts": attempts, "ats": ats, "levels": levels, "lines": texts}
-    return sorted(row[0] for row in rows(cursor, "write_log_lines", params))
-
-
-def _write_again(cursor: Cursor, line: Line, line_id: int) -> bool | None:
-    """Has it been written now? False: it stands there, and with it all of its batch. None: its id is taken."""
-    job, attempt, at, level, text = line
-    params = {"id": line_id, "job": job, "attempt": attempt, "at": at, "level": level, "line": text}
-    found = rows(cursor, "write_log_line_again", params)
-    return found[0][0] if found else None
 
 
 def _newest(lines: Sequence[Line], keep: int) -> tuple[list[Line], Counter[int]]:

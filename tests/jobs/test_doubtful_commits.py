@@ -10,10 +10,9 @@ import pytest
 from django.db import connection
 
 import jobs
-from jobs import JobSpec, maintenance, recording
+from jobs import JobSpec, recording
 from jobs.database import open_connection
-from jobs.maintenance import Reporter
-from jobs.models import Attempt, Claim, Job, LogLine, LogLoss
+from jobs.models import Attempt, Claim, Job
 from jobs.store import workers
 from jobs.store.claiming import claim
 from tests.jobs.conftest import Bench
@@ -35,17 +34,13 @@ def kill(own: psycopg.Connection[Any]) -> None:
 
 
 def break_once(
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    after_commit: bool,
-    when: Callable[[Any], bool],
-    module: Any = recording,
+    monkeypatch: pytest.MonkeyPatch, *, after_commit: bool, when: Callable[[Any], bool]
 ) -> list[bool]:
     """The connection dies with the first transaction that does what `when` says: before its commit, or after it.
 
     After it means: the database has committed, and the answer never arrives.
     """
-    real = vars(module)["in_transaction"]
+    real = vars(recording)["in_transaction"]
     broken: list[bool] = []
 
     def breaking(own: psycopg.Connection[Any], work: Callable[[Any], Any], **how: bool) -> Any:
@@ -63,7 +58,7 @@ def break_once(
             own.execute("SELECT 1")  # raises what a lost answer raises
         return result
 
-    monkeypatch.setattr(module, "in_transaction", breaking)
+    monkeypatch.setattr(recording, "in_transaction", breaking)
     return broken
 
 
@@ -223,27 +218,3 @@ def test_a_server_that_is_not_through_is_asked_again_later(
     monkeypatch.undo()
     bench.scheduler.close()
     bench.until(still_committing[0], "completed")
-
-
-@pytest.mark.parametrize("after_commit", [False, True])
-def test_what_a_job_says_is_written_once_though_nobody_heard_of_the_commit(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, after_commit: bool
-) -> None:
-    """Also what was dropped is counted once, and what is said meanwhile comes after it."""
-    reporter = Reporter(executor=bench.executor, on_death=lambda *_: None)
-    reporter._keep = 20
-    job = bench.until(jobs.submit("test.talk", {"lines": 30}).id, "completed")
-    broken = break_once(monkeypatch, after_commit=after_commit, when=lambda _: True, module=maintenance)
-    with pytest.raises(psycopg.OperationalError):
-        reporter.tick()
-    assert broken
-    assert LogLine.objects.exists() is after_commit
-    bench.executor._attempts.reports.append((job.pk, 1, 0.0, "info", "the last word"))
-    assert reporter.tick() == 32
-    assert reporter.tick() == 0
-    reporter.stop()
-    lines = list(LogLine.objects.order_by("pk").values_list("pk", "line"))
-    assert [line[:7] for _, line in lines] == [f"line {number}" for number in range(11, 30)] + ["the las"]
-    assert LogLoss.objects.get().over_limit == 11
-    shown = [(line["id"], line["line"]) for _, _, payload in told("job.log") for line in payload["lines"]]
-    assert shown[1:] == lines, "told once, under the ids that they have; the first of them is gone by now"

@@ -6,9 +6,8 @@ import threading
 from collections import Counter
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
-from jobs.database import in_transaction, open_connection
 from jobs.models import LogLine, LogLoss, Progress
 from jobs.running.reports import Reports
 from jobs.states import State
@@ -29,15 +28,6 @@ def word(job: int, fraction: float, *, attempt: int = 1) -> Word:
 def write(told: list[Line], *, keep: int = 10, unsent: dict[int, int] | None = None) -> None:
     with connection.cursor() as cursor:
         write_lines(cursor, told, keep=keep, unsent=unsent)
-
-
-def write_again(told: list[Line], token: int | None, *, keep: int = 10) -> int | None:
-    with connection.cursor() as cursor:
-        return write_lines(cursor, told, keep=keep, unsent={1: 2}, token=token)
-
-
-def everything_written() -> tuple[object, ...]:
-    return list(LogLine.objects.order_by("pk").values_list()), losses(), ground.told("job.log")
 
 
 def kept(job: int) -> list[str]:
@@ -78,75 +68,6 @@ def test_the_oldest_go_and_are_counted_whether_they_had_a_row_or_not() -> None:
         {"over_limit": 2, "unsent": 0},
         {"over_limit": 27, "unsent": 3},
     ]
-
-
-@pytest.mark.django_db
-def test_a_batch_is_written_once_however_often_its_token_comes_back() -> None:
-    """Of one job more lines than are kept, of another one: neither they nor what was lost is there twice."""
-    batch = lines(1, *range(13)) + lines(2, 0)
-    write(lines(1, *range(100, 105)))
-    token = write_again(batch, None)
-    before = everything_written()
-    assert losses() == {1: (8, 2)}
-    for _ in range(2):
-        assert write_again(batch, token) == token
-        assert everything_written() == before
-
-
-@pytest.mark.django_db
-def test_a_batch_that_was_not_written_is_under_the_id_that_it_had() -> None:
-    batch = lines(1, 0, 1, 2)
-    with transaction.atomic():
-        token = write_again(batch, None)
-        transaction.set_rollback(True)
-    assert kept(1) == []
-    assert write_again(batch, token) == token
-    assert kept(1) == ["line 0", "line 1", "line 2"]
-    assert LogLine.objects.earliest("pk").pk == token
-    ((_, _, payload),) = ground.told("job.log")
-    assert [line["id"] for line in payload["lines"]] == list(
-        LogLine.objects.order_by("pk").values_list("pk", flat=True)
-    )
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("other", [(2, 1, 0.0, "info", "line 0"), (1, 2, 0.0, "info", "line 0")])
-def test_an_id_that_another_line_has_costs_neither_of_them(other: Line) -> None:
-    """A server that crashed may give out again what it gave to a transaction that it kept nothing of."""
-    token = write_again([other], None)
-    batch = lines(1, 0, 1)
-    assert write_again(batch, token) != token
-    assert list(LogLine.objects.order_by("pk").values_list("job_id", "attempt", "line")) == [
-        (other[0], other[1], "line 0"),
-        (1, 1, "line 0"),
-        (1, 1, "line 1"),
-    ]
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("commits", [True, False])
-def test_a_server_that_is_still_busy_with_the_commit_is_waited_for(commits: bool) -> None:
-    batch = lines(1, 0, 1)
-    with open_connection("busy") as busy, open_connection("again") as own:
-        cursor = busy.cursor()
-        cursor.execute("BEGIN")
-        token = write_lines(cursor, batch, keep=10)
-        again = threading.Thread(
-            target=in_transaction,
-            args=(own, lambda other: write_lines(other, batch, keep=10, token=token)),
-        )
-        again.start()
-        eventually(lambda: waits_for_a_lock(own.info.backend_pid))
-        cursor.execute("COMMIT" if commits else "ROLLBACK")
-        again.join(10)
-    assert kept(1) == ["line 0", "line 1"]
-    assert len(ground.told("job.log")) == 1
-
-
-def waits_for_a_lock(pid: int) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid])
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db

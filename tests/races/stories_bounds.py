@@ -8,13 +8,13 @@ from typing import Any
 import jobs
 from jobs import JobSpec
 from jobs.database import in_transaction, open_connection
-from jobs.models import Effect, LogLine, LogLoss, Permit, Queue
+from jobs.models import Effect, LogLine, Permit, Queue
 from jobs.queue_steering import change_queue
 from jobs.store import effects, telling
 from jobs.store.claiming import claim
 from jobs.store.effects import EffectKey
 from tests.races.harness import KIND, Hand
-from tests.races.story import BOSS, Story, a_word, states_of, told
+from tests.races.story import BOSS, Story, a_word, states_of
 
 __all__ = ["BOUNDS"]
 
@@ -94,32 +94,6 @@ def heard_the_last(ground: Any) -> None:
     assert list(LogLine.objects.filter(job_id=ground.ids[0]).values_list("line", flat=True)) == ["2"]
 
 
-def lines_in_doubt() -> Any:
-    """Lines of whose commit nobody heard: it did not happen."""
-    ground = a_queue()
-    ground.lines = [(ground.ids[0], 1, 0.0, "info", str(number)) for number in range(3)]
-    with open_connection("story") as own, own.transaction(force_rollback=True), own.cursor() as cursor:
-        ground.token = telling.write_lines(cursor, ground.lines, keep=2)
-    return ground
-
-
-def talk_again(ground: Any) -> None:
-    """As often as it takes, with what the first try returned."""
-
-    def work(cursor: Any) -> None:
-        telling.write_lines(cursor, ground.lines, keep=2, token=ground.token)
-
-    with open_connection("story") as own:
-        in_transaction(own, work)
-
-
-def heard_once(ground: Any) -> None:
-    job = ground.ids[0]
-    lines = LogLine.objects.filter(job_id=job).order_by("pk").values_list("line", flat=True)
-    assert (list(lines), LogLoss.objects.get(pk=job).over_limit) == (["1", "2"], 1)
-    assert told("job.log", job) == 1
-
-
 BOUNDS = [
     Story(name="limits of a queue", begin=a_queue, act=limit_it, facts=limited, whole=True),
     Story(
@@ -138,11 +112,4 @@ BOUNDS = [
     ),
     Story(name="an effect once", begin=a_queue, act=charge_once, facts=charged, whole=True),
     Story(name="more lines than are kept", begin=a_queue, act=talk_too_much, facts=heard_the_last),
-    Story(
-        name="lines in doubt, written again",
-        begin=lines_in_doubt,
-        act=talk_again,
-        facts=heard_once,
-        whole=True,
-    ),
 ]
