@@ -122,9 +122,10 @@ class Executor:
         Those in processes are killed by whoever watches them.
         """
         now = time.monotonic()
+        # Not only the latest of each job: after a loss another attempt of it may run here, beside the first.
         late = [
             context
-            for context in self.running().values()
+            for context in self._attempts.inside.copy()
             if context.deadline is not None and now > context.deadline + grace
         ]
         return [context for context in late if self._give_up(context)]

@@ -28,7 +28,8 @@ LOOKS = 5
 EMPTY_AT_MOST = 1_000
 """Lanes without jobs that are remembered. Whoever submits may name new queues without end."""
 
-TIMES_AT_MOST = 4  # as much is read for a part as would be for the whole
+TIMES_AT_MOST = 4
+"""A look for a part reads as many times what one for the whole does, or there would be too little of its own."""
 CLOSE_US = 1_000_000
 """Of rank. A job that is left to another worker may wait as long for its start while this one starts a later one."""
 Lane = tuple[str, str, list[int], list[int], tuple[int, int] | None]
@@ -50,16 +51,15 @@ class Heads:
 
     def read(self, cursor: Cursor, limit: int, part: Part = WHOLE) -> list[Lane]:
         """Up to `limit` of each lane in which something waits, `part` of it."""
-        times = min(part.parts, TIMES_AT_MOST)
-        wanted = {"limit": limit * times, "parts": part.parts, "place": part.place}
+        wanted = {"limit": limit * min(part.parts, TIMES_AT_MOST), "parts": part.parts, "place": part.place}
         if time.monotonic() < self._again_at:
             self._owed_at = self._again_at
-            found = self._from_where_they_began(cursor, wanted, times)
+            found = self._from_where_they_began(cursor, wanted)
             if not self.slow:
                 self._again_at, self._owed_at = float("-inf"), time.monotonic()
         else:
             self._owed_at = float("-inf")
-            found = self._from_the_beginning(cursor, wanted, times)
+            found = self._from_the_beginning(cursor, wanted)
         self.firsts = {first for *_, first, _ in found}
         return [
             (queue, kind, ids or [], ranks or [], _end(ids, ranks, head, part, cut=seen >= wanted["limit"]))
@@ -79,13 +79,11 @@ class Heads:
         """Seconds until what the last look may have passed over can be looked for; None when it passed over nothing."""
         return None if self._owed_at == float("-inf") else max(0.0, self._owed_at - time.monotonic())
 
-    def _from_the_beginning(
-        self, cursor: Cursor, wanted: dict[str, int], times: int
-    ) -> list[tuple[Any, ...]]:
+    def _from_the_beginning(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
         began = time.monotonic()
         found = rows(cursor, "ready_heads", self._params | wanted)
         ended = time.monotonic()
-        self._took.append((ended - began) / times)
+        self._took.append(ended - began)
         if self.slow:
             self._again_at = ended + min(AT_MOST, min(self._took) / SHARE)
         self._remember(found)
@@ -94,9 +92,7 @@ class Heads:
             del self._begin[lane]
         return found
 
-    def _from_where_they_began(
-        self, cursor: Cursor, wanted: dict[str, int], times: int
-    ) -> list[tuple[Any, ...]]:
+    def _from_where_they_began(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
         known = list(self._begin)
         params = {
             "queues": [queue for queue, _ in known],
@@ -105,7 +101,7 @@ class Heads:
         }
         began = time.monotonic()
         found = rows(cursor, "ready_heads_from", params | wanted)
-        self._short.append((time.monotonic() - began) / times)
+        self._short.append(time.monotonic() - began)
         self._remember(found)
         return found
 

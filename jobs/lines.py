@@ -47,9 +47,8 @@ class Lines:
         self._share = FairShare(strict=self._names if strict else ())
         self._heaps: dict[str, IndexedPriorityQueue[int]] = {}
         self._queue_of: dict[int, str] = {}
-        self._after: dict[
-            str, str
-        ] = {}  # of the queues with limits: the key after which the next look begins
+        # Of the queues with limits: the key after which the next look begins.
+        self._after: dict[str, str] = {}
         self._rated: list[str] = []
         self._token_at = float("inf")
         self._lanes = 1

@@ -81,7 +81,7 @@ class Recorder:
     @property
     def gives_back(self) -> bool:
         """The next round gives jobs back: they may go before all that was looked at."""
-        return self._gives_back and bool(self._unrecorded)
+        return self._gives_back and bool(self._unrecorded)  # `settle` may have found them recorded
 
     def note_ends(self, ended: Sequence[Ended]) -> None:
         """What handlers answered, decided; the next `write` does.
@@ -100,7 +100,6 @@ class Recorder:
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
         """Jobs that will not run to an end here go back at no cost; recorded by the next round."""
         self.note_ends([(job, GiveBack(reason)) for job in jobs])
-        self._gives_back = self._gives_back or bool(jobs)
 
     def write(self, *, due: Sequence[int] = (), take: Take | None = None, alone: bool = False) -> Written:
         """What ended, the promotion of what is due, and the next claim: all of it or nothing.
@@ -195,6 +194,7 @@ class Recorder:
             self.stats[f"{ended}:{queue}"] += count  # rates of the operations page
 
     def _decide(self, job: ClaimedJob, outcome: Outcome) -> Transition:
+        self._gives_back = self._gives_back or isinstance(outcome, GiveBack)
         return decide(
             job,
             outcome,

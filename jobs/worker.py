@@ -230,6 +230,8 @@ class Worker:
         if self._lost == self.scheduler.worker_id:
             logger.error("worker %d was declared lost; starting anew", self.scheduler.worker_id)
             self.scheduler.give_up()
+            if still := self._executor.disowned():
+                logger.warning("%d of its handlers still run; their places stay taken until they end", still)
             self.scheduler.start_anew(self._register())
         if (self._signals or self._death) and not self.scheduler.draining:
             self.scheduler.draining = True

@@ -5,7 +5,7 @@ FROM unnest(%(queues)s::text[], %(kinds)s::text[], %(begins)s::bigint[]) AS l(qu
 CROSS JOIN LATERAL (
     SELECT array_agg(h.job_id) FILTER (WHERE mod(h.job_id / 64, %(parts)s::bigint) = %(place)s::bigint) AS ids,
            array_agg(h.rank) FILTER (WHERE mod(h.job_id / 64, %(parts)s::bigint) = %(place)s::bigint) AS ranks,
-           min(h.rank) AS head, min(h.job_id) AS first, count(*) AS seen
+           min(h.rank) AS head, (array_agg(h.job_id))[1] AS first, count(*) AS seen
     FROM (
         SELECT r.job_id, r.rank FROM jobs_ready r
         WHERE r.queue = l.queue AND r.kind = l.kind AND r.key IS NULL AND r.rank >= l.begin

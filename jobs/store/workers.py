@@ -116,6 +116,9 @@ def rescue_orphans(cursor: Cursor, *, max_losses: int = 3) -> int:
     A job that has lost so many workers is a dead letter.
     """
     orphans = rows(cursor, "orphaned_claims", {"limit": _BATCHES})
+    if orphans:
+        ids = sorted({job for _, _, jobs in orphans for job in jobs})
+        rows(cursor, "lock_held", {"ids": ids, "workers": sorted({worker for _, worker, _ in orphans})})
     rescued = sum(_rescue_batch(cursor, worker_id, ids, max_losses) for _, worker_id, ids in orphans)
     if orphans:
         execute(cursor, "delete_claims", {"ids": [row[0] for row in orphans]})
@@ -123,7 +126,6 @@ def rescue_orphans(cursor: Cursor, *, max_losses: int = 3) -> int:
 
 
 def _rescue_batch(cursor: Cursor, worker_id: int, ids: Sequence[int], max_losses: int) -> int:
-    rows(cursor, "lock_running", {"ids": sorted(ids)})
     held = rows(cursor, "rescue", {"ids": list(ids), "worker": worker_id, "most": max_losses})
     if not held:
         return 0

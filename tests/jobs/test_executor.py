@@ -7,7 +7,9 @@ import logging
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -317,3 +319,24 @@ def test_an_answer_that_cannot_be_read_ends_the_job_and_not_the_worker(
     assert told.error.error_class == error_class
     texts = (told.error.error_class, told.error.message, told.error.traceback)
     assert not any("\x00" in text or "\ud800" in text for text in texts)
+
+
+def test_an_attempt_that_was_lost_is_given_up_though_the_next_one_runs_beside_it(executor: Make) -> None:
+    """The worker was declared lost, began anew, and claimed the same job again."""
+    gate, began = threading.Event(), threading.Event()
+
+    def deaf(ctx: JobContext, payload: dict[str, Any]) -> None:
+        if ctx.attempt == 1:
+            began.set()
+            gate.wait(20)
+
+    made = executor(deaf)
+    made.put([replace(claimed("deaf"), stop_at=time.monotonic())])
+    assert began.wait(10)
+    made.disown("the worker was declared lost")
+    made.put([replace(claimed("deaf"), attempt=2)])
+    ends(made, 1)
+    assert made.disowned() == 1
+    assert [context.attempt for context in made.give_up_overdue(grace=0.0)] == [1]
+    assert (made.disowned(), made.left_behind()) == (0, 1)
+    gate.set()

@@ -98,16 +98,18 @@ def test_one_slow_look_among_fast_ones_changes_nothing(
     assert looks.owed_in() is None
 
 
-def test_a_look_for_a_part_may_take_longer_as_it_reads_more(clock: Clock, transactional_db: None) -> None:
+@pytest.mark.parametrize("short", [1.9 * SLOW, SLOW / 10])
+def test_looks_for_a_part_are_slow_only_where_the_others_are_faster(
+    clock: Clock, transactional_db: None, short: float
+) -> None:
+    """They read more, which takes long from anywhere; dead rows are passed over as ever."""
     looks = Heads(queues=["test"], kinds=KINDS)
-    clock.takes = 1.9 * SLOW
+    clock.takes, clock.short = 1.9 * SLOW, short
     with django_cursor() as cursor:
-        for _ in range(LOOKS):
+        for _ in range(3 * LOOKS):
+            clock.now += SLOW
             looks.read(cursor, 10, Part(0, 2))
-        assert not looks.slow
-        for _ in range(LOOKS):
-            looks.read(cursor, 10)
-        assert looks.slow
+    assert looks.slow is (short < SLOW)
 
 
 def test_slow_looks_begin_where_the_last_one_found_something(

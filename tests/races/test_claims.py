@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from psycopg import errors
 
 from jobs.models import Attempt, Job
 from jobs.states import State
@@ -210,3 +211,55 @@ def test_a_completion_and_a_rescue_at_once_end_the_attempt_once(hand: Hands, beh
     assert rescued == 0
     assert set(Job.objects.values_list("state", "attempt")) == {("completed", 1)}
     assert_consistent(connection.cursor(), at_rest=True)
+
+
+def half_given_back(hand: Hands) -> tuple[Hand, Hand, list[int]]:
+    """The first still runs half of its only batch; the second runs the other half, which the first gave back."""
+    first, second = hand("first"), hand("second")
+    mine = first.claim(submit_some(4))
+    first.end(*(Transition(job=job, target=State.AVAILABLE, refund=True) for job in mine[::2]))
+    theirs = second.claim([job.id for job in mine[::2]])
+    assert len(theirs) == 2
+    return first, second, [job.id for job in theirs]
+
+
+def test_a_rescue_leaves_alone_what_another_worker_runs_by_now(hand: Hands) -> None:
+    """The old batch still names it. That worker may end its jobs in any order, and both would wait for each other."""
+    first, second, theirs = half_given_back(hand)
+    first.connection.execute("SET lock_timeout = '2s'")
+    with second.connection.transaction():
+        second.connection.execute("SELECT FROM jobs_job WHERE id = ANY(%s) FOR UPDATE", [theirs])
+        assert first.declare_lost() == 2
+    assert set(
+        Job.objects.filter(worker_id=second.worker_id, state="running").values_list("id", flat=True)
+    ) == set(theirs)
+    assert_consistent(connection.cursor())
+
+
+def test_a_rescue_that_locks_all_that_the_batch_names_would_wait_for_it(hand: Hands, spoilt: Spoil) -> None:
+    """The negative control."""
+    spoilt("lock_held", " AND worker_id = ANY(%(workers)s::bigint[])", " AND %(workers)s IS NOT NULL")
+    first, second, theirs = half_given_back(hand)
+    first.connection.execute("SET lock_timeout = '500ms'")
+    with second.connection.transaction():
+        second.connection.execute("SELECT FROM jobs_job WHERE id = ANY(%s) FOR UPDATE", [theirs])
+        with pytest.raises(errors.LockNotAvailable):
+            first.declare_lost()
+
+
+def test_a_rescue_of_several_batches_waits_with_nothing_in_its_hands_that_comes_later(
+    hand: Hands, behind: Any
+) -> None:
+    """Batches in the order they were claimed name jobs in any order: two who lock these would meet."""
+    lost, other = hand("lost"), hand("other")
+    early, late = submit_some(2)
+    lost.claim([late])
+    lost.claim([early])
+    other.connection.execute("BEGIN")
+    other.connection.execute("SELECT FROM jobs_job WHERE id = %s FOR UPDATE", [early])
+
+    def takes_the_later_one_too() -> None:
+        other.connection.execute("SELECT FROM jobs_job WHERE id = %s FOR UPDATE NOWAIT", [late])
+        other.connection.execute("COMMIT")
+
+    assert behind(takes_the_later_one_too, lost.declare_lost) == 2
