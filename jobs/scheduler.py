@@ -124,7 +124,9 @@ class Scheduler:
         """How long nothing needs this loop, if nobody wakes it."""
         if self._recorder.unrecorded or self._rang or self._executor.has_ended():
             return 0.0
-        if self._executor.unstarted() or (len(self._window) and self._room()):
+        # Where others took all that was known, there is more to be looked at.
+        waiting = len(self._window) or self._window.more_in_database
+        if self._executor.unstarted() or (waiting and self._room()):
             return 0.005
         now = time.monotonic()
         wait = self._polled + self._settings.POLL_SECONDS - now

@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 import jobs
-from jobs import JobSpec, queue_steering
+from jobs import JobSpec, lines, queue_steering
 from jobs.control import Actor
-from jobs.database import django_cursor
+from jobs.database import django_cursor, open_connection
 from jobs.models import Job, Queue, Ready, Scheduled
 from jobs.scheduler import Tick
 from jobs.store import statements
@@ -45,6 +45,20 @@ def taken(limit: int = 10, **options: Any) -> set[int]:
     got = everything(limit, **options)
     assert got is not None
     return {job.id for job in got.jobs}
+
+
+def test_who_missed_all_that_it_knew_looks_for_more_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a worker that joins others at a backlog would stand idle until its next poll."""
+    monkeypatch.setattr(lines, "READY_AT_MOST", 2)
+    submit(0, 0, 0, queue="test")
+    with open_connection("test other") as other, other.transaction():
+        other.execute("SELECT FROM jobs_ready FOR UPDATE")
+        assert bench.round().claimed == 0
+        assert len(bench.scheduler._window) == 0
+        assert bench.scheduler.wait_seconds() <= 0.005
+    assert bench.scheduler.tick().claimed > 0
 
 
 # -- everything that is ready ------------------------------------------------------------------------------------------
