@@ -90,7 +90,7 @@ class Database:
             front = self.world.ready([queue])[: params["limit"]]
             if front:
                 ids, ranks = [job.id for job in front], [job.rank for job in front]
-                lanes.append((queue, KIND, ids, ranks, ranks[0], min(ids), len(front)))
+                lanes.append((queue, KIND, ids, ranks, ranks[0], ids[0], len(front)))
         return lanes
 
     def _due_head(self, params: dict[str, Any]) -> list[tuple[Any, ...]]:

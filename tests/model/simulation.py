@@ -282,7 +282,9 @@ class Simulation:
             self.members.remove(member)
             self.members.append(self.start())
         else:
-            member.frozen_until = self.agenda.now + self.rng.choice((0.5, 3.0, 20.0, 300.0))
+            # One that stands still already is not let go sooner: what it was about to do is put off until then.
+            until = self.agenda.now + self.rng.choice((0.5, 3.0, 20.0, 300.0))
+            member.frozen_until = max(member.frozen_until, until)
             member.well_since = member.frozen_until
 
     # -- what must hold ------------------------------------------------------------------------------------------------

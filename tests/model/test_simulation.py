@@ -76,6 +76,7 @@ def test_one_seed(simulate: Simulate) -> None:
         pytest.param(1050, id="claimed ahead in vain"),
         pytest.param(1086, id="claimed for a thread that was still inside its old job"),
         pytest.param(1257, id="given back after a doubtful claim"),
+        pytest.param(1526, id="stopped again, for a shorter time, while it stood still"),
     ],
 )
 def test_seeds_that_were_seen_to_fail(simulate: Simulate, seed: int) -> None:
