@@ -32,9 +32,8 @@ __all__ = ["Scheduler", "Tick"]
 
 EVENTS = "opsched_events"
 _LATER = {State.RETRYABLE, State.SCHEDULED}
-STALE_SECONDS = 1.0
-BUSY_SECONDS = 0.25
-LOOK_AGAIN = 0.01
+STALE_SECONDS, BUSY_SECONDS = 1.0, 0.25
+LOOK_AGAIN, SOON = 0.01, 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +76,7 @@ class Scheduler:
         self._connection: psycopg.Connection[Any] | None = None
         self._concurrency = concurrency
         self._polled = self._looked = self._busy_until = self._stale_at = float("-inf")
+        self._in_vain = 0  # claims in a row that got nothing
         self._rang = self._unseen = self._look_for_new = self._look_ahead = False
 
     # -- what the worker calls -----------------------------------------------------------------------------------------
@@ -124,18 +124,18 @@ class Scheduler:
         """How long nothing needs this loop, if nobody wakes it."""
         if self._recorder.unrecorded or self._rang or self._executor.has_ended():
             return 0.0
-        # Where others took all that was known, there is more to be looked at.
-        waiting = len(self._window) or self._window.more_in_database
-        if self._executor.unstarted() or (waiting and self._room()):
-            return 0.005
+        if self._executor.unstarted() or (len(self._window) and self._room()):
+            return SOON
         now = time.monotonic()
         wait = self._polled + self._settings.POLL_SECONDS - now
+        if self._room() and self._window.more_in_database:
+            # Others took all that was known. Seldom, where they go on holding it.
+            wait = min(wait, SOON * 2 ** (min(self._in_vain, 10) - 1))
         if self.draining:  # what is due then is others' concern, and would keep this loop turning
             return max(0.0, wait)
         if now < self._busy_until and not len(self._window):
             wait = min(wait, self._looked + LOOK_AGAIN - now)
-        sooner = (self._window.seconds_until_due(), self._window.owed_in())
-        known = [seconds for seconds in sooner if seconds is not None]
+        known = [s for s in (self._window.seconds_until_due(), self._window.owed_in()) if s is not None]
         return max(0.0, min([wait, self._window.seconds_until_token(), *known]))
 
     def give_back(self, jobs: Sequence[ClaimedJob], reason: str) -> None:
@@ -251,6 +251,7 @@ class Scheduler:
         written = self._recorder.write(due=due, take=best if due or (room and len(self._window)) else None)
         taken = [job.id for job in written.jobs]
         if best.candidates:
+            self._in_vain = 0 if taken else self._in_vain + 1
             self.stats["missed"] += self._window.claimed(best.candidates, taken, room, best.busy)
         self._rang = self._rang or best.must_look
         return written

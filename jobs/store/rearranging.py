@@ -8,8 +8,9 @@ from typing import Any
 
 from jobs.events import EventKind, job_event
 from jobs.states import State, allowed_from
+from jobs.store.limiting import make_queue
 from jobs.store.moving import hold
-from jobs.store.statements import Cursor, execute, rows
+from jobs.store.statements import Cursor, rows
 from jobs.store.values import Moved
 from notifications.log import EventDraft, append
 
@@ -20,7 +21,7 @@ def move(cursor: Cursor, ids: Sequence[int], queue: str) -> list[Moved]:
     """Waiting jobs go to that queue, which is made where there is none; `before` is where they were."""
     states = allowed_from("cancel")
     states.remove(State.RUNNING.value)
-    execute(cursor, "make_queue", {"queue": queue})
+    make_queue(cursor, queue)
     found = rows(cursor, "move_jobs", {"ids": hold(cursor, ids), "queue": queue, "states": states})
     append(cursor, [_event(EventKind.JOB_MOVED, row, before=row[4]) for row in found])
     return [_moved(row) for row in found]

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from jobs.events import EventKind, chunks, encode_jobs, job_frame
 from jobs.states import State
+from jobs.store.limiting import make_queue
 from jobs.store.statements import Cursor, execute, rows
 from jobs.store.timing import watch
 from jobs.store.values import Alike, NewJob
@@ -54,7 +55,7 @@ def insert_alike(cursor: Cursor, alike: Alike, *, user_id: int | None = None) ->
         "before": before,
         "after": after,
     }
-    execute(cursor, "make_queue", {"queue": job.queue})
+    make_queue(cursor, job.queue)
     ids: list[int] = []
     for count, payloads in alike.parts:
         ((placed, _),) = rows(cursor, "insert_alike", params | {"payloads": payloads})

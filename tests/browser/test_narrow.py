@@ -48,6 +48,11 @@ def test_no_page_is_wider_than_a_narrow_window(login: Login, worker: Worker) -> 
         assert answer is not None
         assert answer.status == 200, address
         assert not page.evaluate(WIDER), address
+    # The control: what sticks out would be seen.
+    page.evaluate(
+        "document.querySelector('#main').insertAdjacentHTML('beforeend', '<p style=\"width: 600px\">.</p>')"
+    )
+    assert page.evaluate(WIDER)
 
 
 def test_the_state_that_is_listed_is_seen_among_the_tabs(login: Login) -> None:

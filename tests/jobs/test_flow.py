@@ -267,6 +267,15 @@ def test_what_goes_back_makes_no_room_for_others_that_would_wait_as_it_did(bench
     assert set(running) < {one.id for one in early}
 
 
+def test_who_holds_too_much_claims_nothing_for_what_has_ended(bench: Bench) -> None:
+    bench.scheduler._prefetch.average = 0.001
+    jobs.submit_many([JobSpec(kind="test.gated")] * 6)
+    bench.round()
+    assert bench.scheduler.held() == 6
+    bench.scheduler._prefetch.average = 10.0
+    assert [bench.scheduler._room(ended) for ended in (0, 1, 2, 3, 6)] == [0, 0, 0, 1, 4]
+
+
 def test_a_result_over_the_limit_is_a_failure_that_says_so(bench: Bench) -> None:
     bench.scheduler._recorder._max_result = 10
     job = bench.until(jobs.submit("test.echo", {"long": "x" * 50}).id, "dead")

@@ -58,7 +58,11 @@ def test_who_missed_all_that_it_knew_looks_for_more_at_once(
         assert bench.round().claimed == 0
         assert len(bench.scheduler._window) == 0
         assert bench.scheduler.wait_seconds() <= 0.005
+        for _ in range(8):
+            assert bench.round().claimed == 0
+        assert bench.scheduler.wait_seconds() > 0.1, "who holds them may do so for long"
     assert bench.scheduler.tick().claimed > 0
+    assert bench.scheduler._in_vain == 0
 
 
 # -- everything that is ready ------------------------------------------------------------------------------------------
