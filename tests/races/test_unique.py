@@ -50,13 +50,17 @@ def test_eight_submitters_at_once_get_one_job() -> None:
 
 
 def test_without_the_unique_index_there_are_two(spoilt: Callable[..., None]) -> None:
-    """The control: a look before the insert is not enough, however the rows are locked."""
+    """The control: a look before the insert is not enough, however the rows are locked. With it the second waits."""
+    submit_many([one("another")])
     spoilt("claim_uniquekeys", "ON CONFLICT (key, kind) DO NOTHING", "")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE jobs_uniquekey DROP CONSTRAINT uniquekey_held_once")
     try:
-        together(*(lambda n=n: submitting(one("k", n)) for n in range(SUBMITTERS)))
-        assert Job.objects.count() > 1
+        with transaction.atomic():
+            submit_many([one("k", 1)])
+            together(lambda: submitting(one("k", 2)))
+        assert UniqueKey.objects.filter(key="k").count() == 2
+        assert Job.objects.count() == 3
     finally:
         UniqueKey.objects.all().delete()
         with connection.cursor() as cursor:
