@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from jobs.store.statements import statement
+from tests.support import eventually
 
 TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "worker": "bigint", "limit": "bigint",
          "names": "text[]", "kinds": "text[]", "now": "timestamptz", "anyway": "bool", "target": "text",
@@ -55,6 +56,19 @@ def walks(nodes: list[dict[str, Any]]) -> list[str]:
         for node in nodes
         if "Seq Scan" in node["Node Type"] and node["Relation Name"] in ("jobs_job", "jobs_ready")
     ]
+
+
+def vacuum(own: psycopg.Connection[Any], table: str) -> None:
+    """Until nothing dead is left: whoever reads the table at that moment, such as the server's own ANALYZE, keeps it."""
+    told: list[str] = []
+    own.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+
+    def nothing_left() -> bool:
+        told.clear()
+        own.execute(psycopg.sql.SQL("VACUUM (VERBOSE) {}").format(psycopg.sql.Identifier(table)))
+        return " 0 are dead but not yet removable" in "".join(told)
+
+    eventually(nothing_left)
 
 
 def ids_of(own: psycopg.Connection[Any], state: str, limit: int) -> list[int]:

@@ -16,7 +16,7 @@ from jobs.database import open_connection
 from jobs.store.limiting import in_places
 from jobs.store.statements import statement
 from tests.jobs.ground import make_worker
-from tests.jobs.plans import BY_RANK, buffers, hashes, ids_of, indexes, plan, read, sorts, walks
+from tests.jobs.plans import BY_RANK, buffers, hashes, ids_of, indexes, plan, read, sorts, vacuum, walks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -182,7 +182,7 @@ def test_an_idle_workers_claim_reads_heads_and_its_own_rows(worker: psycopg.Conn
     worker.execute(
         "DELETE FROM jobs_ready WHERE job_id NOT IN (SELECT job_id FROM jobs_ready ORDER BY 1 LIMIT 8)"
     )
-    worker.execute("VACUUM jobs_ready")
+    vacuum(worker, "jobs_ready")
     nodes = plan(worker, "claim_ready", params)
     assert walks(nodes) == hashes(nodes) == []
     assert read(nodes, "jobs_job") <= 8
@@ -242,8 +242,9 @@ CREATE TEMPORARY TABLE kept AS SELECT * FROM {table};
 TRUNCATE {table};
 INSERT INTO {table} SELECT * FROM kept LIMIT 2000;
 DELETE FROM {table};
-DELETE FROM pg_statistic WHERE starelid = '{table}'::regclass;
-VACUUM {table};
+DELETE FROM pg_statistic WHERE starelid = '{table}'::regclass
+"""
+FILLED_AGAIN = """
 INSERT INTO {table} SELECT * FROM kept;
 DROP TABLE kept
 """
@@ -258,7 +259,12 @@ def lie_about(worker: psycopg.Connection[Any]) -> Iterator[Callable[[str], None]
         told.append(table)
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-        _lie_about(table)
+        _run(EMPTIED.format(table=table))
+        vacuum(worker, table)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reltuples, relpages > 0 FROM pg_class WHERE relname = %s", [table])
+            assert cursor.fetchone() == (0, True)
+        _run(FILLED_AGAIN.format(table=table))
 
     yield lie
     with connection.cursor() as cursor:
@@ -266,12 +272,10 @@ def lie_about(worker: psycopg.Connection[Any]) -> Iterator[Callable[[str], None]
             cursor.execute(f"ALTER TABLE {table} RESET (autovacuum_enabled)")
 
 
-def _lie_about(table: str) -> None:
+def _run(statements: str) -> None:
     with connection.cursor() as cursor:
-        for part in EMPTIED.format(table=table).split(";"):
-            cursor.execute(part)
-        cursor.execute("SELECT reltuples, relpages > 0 FROM pg_class WHERE relname = %s", [table])
-        assert cursor.fetchone() == (0, True)
+        for one in statements.split(";"):
+            cursor.execute(one)
 
 
 @pytest.mark.parametrize("batch", [200, 1000])
