@@ -32,6 +32,9 @@ __all__ = ["Coroutines", "until_cancelled"]
 
 logger = logging.getLogger("opsched.worker")
 
+_ENDING_SECONDS = 1.0
+_never_ended: set[asyncio.Task[Any]] = set()
+
 
 class Coroutines:
     """At most `concurrency` async jobs at once; `put` may be called from another thread."""
@@ -90,10 +93,7 @@ class Coroutines:
                 loop.run_forever()
             except BaseException:
                 logger.exception("a handler broke out of the loop of async jobs, which goes on")
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        _end(loop)
 
     async def _serve(self) -> None:
         """Run the next async job. One of these is made for each job, so one that finds none has no more to do."""
@@ -190,6 +190,29 @@ async def until_cancelled(context: JobContext, answer: Awaitable[Any]) -> Any:
     finally:
         inside = False
         context.when_cancelled(None)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left, let it end, and close the loop.
+
+    What does not end in time is kept: the collector would end it in the middle of whatever it interrupts, and a coroutine
+    of asgiref's sets context variables as it ends, which before Python 3.12 can bring the interpreter down.
+    """
+    until = time.monotonic() + _ENDING_SECONDS
+    told: set[asyncio.Task[Any]] = set()
+    # Anew each time: one that ends may have begun another.
+    while (left := asyncio.all_tasks(loop)) and time.monotonic() < until:
+        for task in left - told:
+            task.cancel()
+        told |= left
+        try:
+            loop.run_until_complete(asyncio.wait(left, timeout=until - time.monotonic()))
+        except BaseException:
+            logger.exception("a handler that was cancelled broke out of the loop of async jobs")
+    _never_ended.update(left)
+    if not left:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def _later(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
