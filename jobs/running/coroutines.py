@@ -195,8 +195,8 @@ async def until_cancelled(context: JobContext, answer: Awaitable[Any]) -> Any:
 def _end(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel what is left, let it end, and close the loop.
 
-    What does not end in time is kept: the collector would end it in the middle of whatever it interrupts, and a coroutine
-    of asgiref's sets context variables as it ends, which before Python 3.12 can bring the interpreter down.
+    What does not end in time is kept: the collector would end it in the middle of whatever it interrupts, and a
+    coroutine of asgiref's sets context variables as it ends, which before Python 3.12 can bring the interpreter down.
     """
     until = time.monotonic() + _ENDING_SECONDS
     told: set[asyncio.Task[Any]] = set()

@@ -59,7 +59,7 @@ def walks(nodes: list[dict[str, Any]]) -> list[str]:
 
 
 def vacuum(own: psycopg.Connection[Any], table: str) -> None:
-    """Until nothing dead is left: whoever reads the table at that moment, such as the server's own ANALYZE, keeps it."""
+    """Until nothing dead is left: whoever reads at that moment, such as the server's own ANALYZE, keeps it."""
     told: list[str] = []
     own.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
 

@@ -29,7 +29,7 @@ DROP DOMAIN jobs_priority
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0010_submission_without_triggers")]
+    dependencies = [("jobs", "0011_lost_running")]
 
     operations = [
         migrations.RunSQL(
