@@ -57,8 +57,11 @@ class Heartbeat(Loop):
 
     def tick(self) -> int:
         worker_id, stats = self._worker_id(), self._stats()
+        still = self._executor.disowned()
         with self.connection.cursor() as cursor:
-            if not workers.heartbeat(cursor, worker_id, draining=self._draining(), stats=stats):
+            if not workers.heartbeat(
+                cursor, worker_id, draining=self._draining(), stats=stats, lost_running=still
+            ):
                 self._on_lost(worker_id)
                 return 0
             running = list(self._executor.running())

@@ -58,9 +58,19 @@ def register(
     return worker_id
 
 
-def heartbeat(cursor: Cursor, worker_id: int, *, draining: bool, stats: dict[str, Any]) -> bool:
-    """Say that the worker lives. False: it was declared lost and holds nothing any more."""
-    params = {"worker": worker_id, "state": "draining" if draining else "live", "stats": json.dumps(stats)}
+def heartbeat(
+    cursor: Cursor, worker_id: int, *, draining: bool, stats: dict[str, Any], lost_running: int = 0
+) -> bool:
+    """Say that the worker lives. False: it was declared lost and holds nothing any more.
+
+    `lost_running`: handlers of jobs that belong to others by now, which still run in it and keep their places.
+    """
+    params = {
+        "worker": worker_id,
+        "state": "draining" if draining else "live",
+        "stats": json.dumps(stats),
+        "lost_running": lost_running,
+    }
     return bool(rows(cursor, "heartbeat", params))
 
 
