@@ -98,10 +98,11 @@ class Executor:
             context.request_cancel(reason, at_once=True)
 
     def disowned(self) -> int:
-        """How many handlers of such jobs still hold their places."""
-        if self._disowned:
-            self._disowned &= self._attempts.inside
-        return len(self._disowned)
+        """How many handlers of such jobs still hold their places. From any thread."""
+        disowned = self._disowned
+        # Not `&=`: that binds the old set again, over the one that another thread may just have put in its place.
+        disowned.intersection_update(self._attempts.inside)
+        return len(disowned)
 
     def running(self) -> dict[int, JobContext]:
         """The contexts of the jobs that run now, by job id."""

@@ -36,9 +36,10 @@ class Facts:
 
     holders, key_holders: jobs that hold the places, a few of them. tokens: starts that the rate allows, None without a
     rate. serving: live workers of its queue; knowing: those of them that know its kind; threads: how many jobs these
-    run at once; held, held_jobs: what they have. silent_since: of a running job, when its worker gave the last sign of
-    life, if that is longer ago than a lease. ahead: jobs before it in the line, counted up to a cap. pace: jobs of
-    the queue that completed lately, each second; None where too few did.
+    run at once; held, held_jobs: what they have; lost_running: how many of their places are taken by handlers of jobs
+    that they have lost. silent_since: of a running job, when its worker gave the last sign of life, if that is longer
+    ago than a lease. ahead: jobs before it in the line, counted up to a cap. pace: jobs of the queue that completed
+    lately, each second; None where too few did.
     """
 
     now: datetime
@@ -66,6 +67,7 @@ class Facts:
     threads: int = 0
     held: int = 0
     held_jobs: Sequence[int] = ()
+    lost_running: int = 0
     silent_since: datetime | None = None
     ahead: int = 0
     ahead_capped: bool = False
@@ -158,10 +160,17 @@ def _workers(facts: Facts) -> Iterator[Reason]:
             code="unknown_kind",
             text=f"No live worker that serves the queue {facts.queue} knows its kind, {facts.kind}.",
         )
-    elif facts.state is State.AVAILABLE and 0 < facts.threads <= facts.held:
+    elif facts.state is State.AVAILABLE and 0 < facts.threads <= facts.held + facts.lost_running:
+        with_what = [_named(facts.held_jobs)] if facts.held_jobs else []
+        if facts.lost_running == 1:
+            with_what.append("the handler of a job that was taken from them, which still runs")
+        elif facts.lost_running:
+            with_what.append(
+                f"the handlers of {facts.lost_running:,} jobs that were taken from them, which still run"
+            )
         yield Reason(
             code="workers_busy",
-            text=f"The workers that could run it are busy: {facts.threads:,} at once, {_named(facts.held_jobs)}.",
+            text=f"The workers that could run it are busy: {facts.threads:,} at once, {' and '.join(with_what)}.",
             jobs=list(facts.held_jobs),
         )
 

@@ -128,7 +128,7 @@ def _workers(job: Job, now: datetime) -> dict[str, Any]:
     living = (
         WorkerProcess.objects.filter(state="live", heartbeat_at__gt=since)
         .order_by("-pk")
-        .values_list("queues", "kinds", "pk", "concurrency")[:_WORKERS]
+        .values_list("queues", "kinds", "pk", "concurrency", "lost_running")[:_WORKERS]
     )
     serving = [worker for worker in living if not worker[0] or job.queue in worker[0]]
     knowing = [worker for worker in serving if job.kind in worker[1]]
@@ -143,6 +143,8 @@ def _workers(job: Job, now: datetime) -> dict[str, Any]:
         "threads": sum(worker[3] for worker in knowing),
         "held": held,
         "held_jobs": named or [],
+        # Coroutines have places of their own beside the threads': what is over is no other worker's.
+        "lost_running": sum(min(worker[3:5]) for worker in knowing),
     }
 
 

@@ -34,6 +34,7 @@ class Loop:
 
     def __init__(self, *, name: str, interval: float, on_death: Callable[[str, BaseException], None]) -> None:
         self.name = name
+        self.session = f"opsched {name}"
         self.interval = interval
         self._on_death = on_death
         self._stopping = threading.Event()
@@ -51,7 +52,7 @@ class Loop:
     @property
     def connection(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(autocommit=True, name=f"opsched {self.name}")
+            self._connection = connect(autocommit=True, name=self.session)
             limit_idle_transactions(self._connection)
             self.connected_anew()
         return self._connection

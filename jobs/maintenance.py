@@ -8,20 +8,25 @@ lease: neither a stepped clock nor a restart of the database makes a live worker
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from jobs import conf
+from jobs.context import Report
 from jobs.database import in_transaction
 from jobs.executor import Executor
 from jobs.loop import DATABASE_AWAY, Loop
+from jobs.reconciling import until_ended
 from jobs.running.reports import is_line
 from jobs.states import State
 from jobs.store import limiting, moving, workers
 from jobs.store.statements import execute, rows
-from jobs.store.telling import write_lines, write_progress
+from jobs.store.telling import Mark, were_written, write_lines, write_progress
 from notifications.doorbell import ring
 
 __all__ = ["Heartbeat", "Reporter", "Rescuer"]
@@ -52,8 +57,11 @@ class Heartbeat(Loop):
 
     def tick(self) -> int:
         worker_id, stats = self._worker_id(), self._stats()
+        still = self._executor.disowned()
         with self.connection.cursor() as cursor:
-            if not workers.heartbeat(cursor, worker_id, draining=self._draining(), stats=stats):
+            if not workers.heartbeat(
+                cursor, worker_id, draining=self._draining(), stats=stats, lost_running=still
+            ):
                 self._on_lost(worker_id)
                 return 0
             running = list(self._executor.running())
@@ -128,33 +136,75 @@ def _answer_stale_requests(cursor: Any) -> int:
     return len(stale)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What is written at once. `marks`: of its lines, where they were written and nobody heard of the commit."""
+
+    told: list[Report]
+    dropped: Counter[int]
+    marks: Sequence[Mark] = ()
+
+
 class Reporter(Loop):
-    """Writes log lines and progress of running jobs, in batches, four times a second."""
+    """Writes log lines and progress of running jobs, in batches, four times a second; each line once.
+
+    A batch whose commit nobody heard of is set aside and asked about first, or lines would change their places:
+
+    - the old session is still at it: it is ended; while that takes longer than a moment, the batch waits. Nothing can
+      commit after the question then.
+    - the commit happened: the lines stand under the ids they were given, and the batch is done.
+    - it did not, or the server lost it in a crash, a failover or a restore: they do not stand there, whatever became of
+      their ids and of the transaction's since. The batch is written again.
+    - the lines were trimmed or deleted meanwhile: see `were_written`.
+
+    The question and the writing are one transaction, so that a standby, which may not have heard of the commit yet,
+    has no say: it refuses to write, and the batch is asked about again. A batch without lines has nothing to be asked
+    about; it is progress, which may be written twice.
+    """
 
     def __init__(self, *, executor: Executor, on_death: Died) -> None:
         super().__init__(name="report", interval=0.25, on_death=on_death)
+        # Of no other process: what is in doubt is settled by ending all sessions of this name.
+        self.session = f"{self.session} {secrets.token_hex(4)}"
         self._executor = executor
         self._keep = conf.get().MAX_LOG_LINES
+        self._doubtful: Batch | None = None
 
     def tick(self) -> int:
-        told, dropped = self._executor.reports(), self._executor.unsaid()
-        if not told and not dropped:
-            return 0
-        lines = [report for report in told if is_line(report)]
-        words = {report[0]: report for report in told if not is_line(report)}
+        done = self._write(self._doubtful) if self._doubtful is not None else 0
+        batch = Batch(told=self._executor.reports(), dropped=self._executor.unsaid())
+        return done + (self._write(batch) if batch.told or batch.dropped else 0)
+
+    def _write(self, batch: Batch) -> int:
+        lines = [report for report in batch.told if is_line(report)]
+        words = {report[0]: report for report in batch.told if not is_line(report)}
+        marks = batch.marks
 
         def write(cursor: Any) -> None:
-            write_lines(cursor, lines, keep=self._keep, unsent=dropped)
+            nonlocal marks
+            if batch.marks and were_written(cursor, batch.marks, keep=self._keep):
+                return
+            marks = write_lines(cursor, lines, keep=self._keep, unsent=batch.dropped)
             write_progress(cursor, words)
 
         try:
+            if batch.marks:
+                self._end_old_session()
             in_transaction(self.connection, write)
         except DATABASE_AWAY:
-            # For long, perhaps: as much is kept as there is room for, the newest.
-            self._executor.keep_reports(told, dropped)
+            if marks:
+                self._doubtful = replace(batch, marks=marks)
+            else:
+                # For long, perhaps: as much is kept as there is room for, the newest.
+                self._executor.keep_reports(batch.told, batch.dropped)
             raise
+        self._doubtful = None
         ring("opsched_events")
-        return len(told)
+        return len(batch.told)
+
+    def _end_old_session(self) -> None:
+        with self.connection.cursor() as cursor:
+            until_ended(lambda: workers.end_sessions(cursor, self.session))
 
     def stop(self, timeout: float = 5.0) -> None:
         """Ends the loop, then writes what was said in the last moment: a job that drained was telling how it ended."""

@@ -182,6 +182,7 @@ def _workers(now: datetime, running: Counter[tuple[int | None, str]]) -> list[di
             "queues": worker.queues,
             "concurrency": worker.concurrency,
             "running": busy[worker.pk],
+            "lost_running": worker.lost_running,
             "heartbeat_at": worker.heartbeat_at.isoformat(),
             "heartbeat_seconds": _seconds(now, worker.heartbeat_at),
             "started_at": worker.started_at.isoformat(),

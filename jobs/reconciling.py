@@ -1,18 +1,25 @@
 """After a commit whose outcome is unknown: ask the database what this worker holds, instead of assuming.
 
-Reads only. Two questions: which of the ends that could not be confirmed were recorded after all, and which jobs were
-claimed by a transaction whose answer never came.
+Writes nothing. Before anybody asks, the session that had the commit to do is ended. Then two questions: which of the
+ends that could not be confirmed were recorded after all, and which jobs were claimed by a transaction whose answer
+never came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import psycopg
 
 from jobs.store.statements import Cursor, rows
 from jobs.store.values import ClaimedJob, Transition
 
-__all__ = ["Reconciled", "reconcile"]
+__all__ = ["PATIENCE", "Reconciled", "reconcile", "until_ended"]
+
+PATIENCE = 2.0
+"""Seconds to wait for the server to be through with a commit whose answer never came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +29,19 @@ class Reconciled:
     recorded: list[Transition]
     waiting: list[Transition]
     claimed: list[ClaimedJob]
+
+
+def until_ended(sessions: Callable[[], int], *, patience: float = PATIENCE) -> None:
+    """Wait until none is left of the `sessions` that this ends and counts: what they did is committed or undone then.
+
+    The server may still be at it: what commits after the question was asked would be taken for undone. Raises
+    psycopg.OperationalError when it is not through in time, so that the question is asked again later.
+    """
+    until = time.monotonic() + patience
+    while sessions():
+        if time.monotonic() > until:
+            raise psycopg.OperationalError("the server is not through with a doubtful commit")
+        time.sleep(0.005)
 
 
 def reconcile(

@@ -22,7 +22,7 @@ from jobs.database import in_transaction
 from jobs.executor import Ended
 from jobs.holdings import Holdings
 from jobs.outcomes import DONE, GiveBack, Outcome
-from jobs.reconciling import reconcile
+from jobs.reconciling import PATIENCE, reconcile, until_ended
 from jobs.registry import Registry
 from jobs.states import State
 from jobs.store.claiming import drop_claims
@@ -30,14 +30,12 @@ from jobs.store.ending import end_attempts
 from jobs.store.moving import promote
 from jobs.store.statements import Cursor
 from jobs.store.values import Claimed, ClaimedJob, Moved, Recorded, Transition, merge
-from jobs.store.workers import end_sessions
+from jobs.store.workers import end_sessions, session_name
 
 __all__ = ["Recorder", "Take", "Written"]
 
 _queue = attrgetter("job.queue")
 NOTHING = Claimed(claim_id=None, jobs=[])
-PATIENCE = 2.0
-"""Seconds to wait for the server to be through with a commit whose answer never came."""
 Take = Callable[[Cursor, int, Sequence[Moved]], Claimed | None]
 """The claim of one round (`jobs/taking.py`): cursor, worker, what was promoted just before. None: look first."""
 
@@ -145,7 +143,9 @@ class Recorder:
         if not self._uncertain:
             return []
         with self._database().cursor() as cursor:
-            self._end_old_session(cursor)
+            # A claim that commits after the question was asked would run for ever.
+            name = session_name(self.worker_id)
+            until_ended(lambda: end_sessions(cursor, name), patience=PATIENCE)
             found = reconcile(
                 cursor,
                 worker_id=self.worker_id,
@@ -159,14 +159,6 @@ class Recorder:
         self.give_back(found.claimed, "the answer to the claim was lost")
         self._uncertain = False
         return found.recorded
-
-    def _end_old_session(self, cursor: psycopg.Cursor[Any]) -> None:
-        """The server may still be at it: a claim that commits after the question was asked would run for ever."""
-        until = time.monotonic() + PATIENCE
-        while end_sessions(cursor, self.worker_id):
-            if time.monotonic() > until:
-                raise psycopg.OperationalError("the server is not through with a doubtful commit")
-            time.sleep(0.005)
 
     def give_up(self) -> None:
         """This worker was declared lost: what it held belongs to others now, and is counted like a refused write."""

@@ -38,7 +38,7 @@ class LivingFilter(SimpleListFilter):
 
 @admin.register(WorkerProcess)
 class WorkerProcessAdmin(SteeredAdmin):
-    list_display = ("name", "state_badge", "heartbeat", "serves", "concurrency", "started")
+    list_display = ("name", "state_badge", "heartbeat", "serves", "concurrency", "lost_jobs", "started")
     list_filter = (LivingFilter,)
     list_filter_submit = False
     page_template = "admin/jobs/workerprocess/page.html"
@@ -58,6 +58,10 @@ class WorkerProcessAdmin(SteeredAdmin):
         more = f" and {len(row.queues) - _NAMES} more" if len(row.queues) > _NAMES else ""
         return ", ".join(row.queues[:_NAMES]) + more if row.queues else "all"
 
+    @admin.display(description="lost, still running")
+    def lost_jobs(self, row: WorkerProcess) -> int | None:
+        return row.lost_running or None
+
     @admin.display(description="started")
     def started(self, row: WorkerProcess) -> str:
         return ago(row.started_at)
@@ -75,6 +79,7 @@ class WorkerProcessAdmin(SteeredAdmin):
                 ("Host", row.hostname),
                 ("Process", row.pid),
                 ("Jobs at once", row.concurrency),
+                ("Lost, still running", row.lost_running),
                 ("Queues", ", ".join(row.queues) or "all"),
                 ("Order of queues", "strict" if row.strict else "shared by weight"),
                 ("Last heartbeat", ago(row.heartbeat_at)),

@@ -228,6 +228,7 @@ WORKER: Example = {
     "queues": ["reports"],
     "kinds": ["workflow.task"],
     "concurrency": 8,
+    "lost_running": 0,
     "strict": False,
     "state": "live",
     "started_at": _AT,

@@ -265,6 +265,6 @@ class WorkerShape(Read):
     class Meta:
         model = WorkerProcess
         fields = [
-            "id", "name", "hostname", "pid", "queues", "kinds", "concurrency", "strict", "state", "started_at",
-            "heartbeat_at", "stopped_at", "stats",
+            "id", "name", "hostname", "pid", "queues", "kinds", "concurrency", "lost_running", "strict", "state",
+            "started_at", "heartbeat_at", "stopped_at", "stats",
         ]  # fmt: skip

@@ -81,6 +81,11 @@ class WorkerProcess(models.Model):
     beat = models.BigIntegerField(default=0)
     stopped_at = models.DateTimeField(null=True, blank=True)
     stats = models.JSONField(default=dict)
+    lost_running = models.IntegerField(
+        default=0,
+        db_default=0,
+        help_text="Handlers of jobs that it has lost which still run. Each keeps its place until it ends.",
+    )
 
     class Meta:
         default_permissions = ("view",)

@@ -9,10 +9,12 @@ from jobs.events import EventKind
 from jobs.store.statements import Cursor, execute, rows
 from notifications.log import EventDraft, append
 
-__all__ = ["Line", "Word", "write_lines", "write_progress"]
+__all__ = ["Line", "Mark", "Word", "were_written", "write_lines", "write_progress"]
 
 Line = tuple[int, int, float, str, str]
 """Job id, attempt, unix seconds, level, text."""
+Mark = tuple[int, Line]
+"""The last line of a job in a batch, and the id that it was given."""
 Word = tuple[int, int, float, str]
 """Job id, attempt, fraction 0..1, note."""
 # An event is for showing, not for keeping: the lines themselves are in the table.
@@ -22,10 +24,11 @@ _TOLD_LENGTH = 500
 
 def write_lines(
     cursor: Cursor, lines: Sequence[Line], *, keep: int, unsent: Mapping[int, int] | None = None
-) -> None:
+) -> list[Mark]:
     """Append the lines in order and keep the newest `keep` of each job; what goes is counted and told.
 
-    `unsent`: how many lines of each job their worker had to drop before they came here.
+    `unsent`: how many lines of each job their worker had to drop before they came here. Whoever does not hear of the
+    commit asks `were_written` about what this returned.
     """
     unsent = unsent or {}
     newest, over_limit = _newest(lines, keep)
@@ -41,6 +44,23 @@ def write_lines(
         line = {"id": number, "attempt": attempt, "at": at, "level": level, "line": text[:_TOLD_LENGTH]}
         by_job.setdefault(job, []).append(line)
     append(cursor, [_lines_event(job, told, lost.get(job)) for job, told in by_job.items()])
+    return list({line[0]: (number, line) for number, line in zip(ids, newest, strict=True)}.values())
+
+
+def were_written(cursor: Cursor, marks: Sequence[Mark], *, keep: int) -> bool:
+    """Did the transaction of `write_lines` commit, of which these are the marks? Its session must have ended before.
+
+    The table alone answers, because nothing else can: after a crash the ids of the last transactions and of the last
+    lines are given out again, if they were not on the disk yet, and so a transaction that is known to have committed
+    under that id may be somebody else's. A line counts only under its id and with its job, attempt, time and text.
+
+    True also where it cannot be known and writing them would be wrong: of each job there are newer lines instead, as
+    many as are kept, or the job is gone.
+    """
+    ids, lines = (list(column) for column in zip(*marks, strict=True))
+    jobs, attempts, ats, _, texts = (list(column) for column in zip(*lines, strict=True))
+    params = {"ids": ids, "jobs": jobs, "attempts": attempts, "ats": ats, "lines": texts, "keep": keep}
+    return not rows(cursor, "missing_log_lines", params)
 
 
 def _newest(lines: Sequence[Line], keep: int) -> tuple[list[Line], Counter[int]]:

@@ -58,9 +58,19 @@ def register(
     return worker_id
 
 
-def heartbeat(cursor: Cursor, worker_id: int, *, draining: bool, stats: dict[str, Any]) -> bool:
-    """Say that the worker lives. False: it was declared lost and holds nothing any more."""
-    params = {"worker": worker_id, "state": "draining" if draining else "live", "stats": json.dumps(stats)}
+def heartbeat(
+    cursor: Cursor, worker_id: int, *, draining: bool, stats: dict[str, Any], lost_running: int = 0
+) -> bool:
+    """Say that the worker lives. False: it was declared lost and holds nothing any more.
+
+    `lost_running`: handlers of jobs that belong to others by now, which still run in it and keep their places.
+    """
+    params = {
+        "worker": worker_id,
+        "state": "draining" if draining else "live",
+        "stats": json.dumps(stats),
+        "lost_running": lost_running,
+    }
     return bool(rows(cursor, "heartbeat", params))
 
 
@@ -83,12 +93,12 @@ def session_name(worker_id: int) -> str:
     return f"opsched worker {worker_id}"
 
 
-def end_sessions(cursor: Cursor, worker_id: int) -> int:
-    """End the other sessions in which this worker claims and ends jobs, and with them what they have not committed.
+def end_sessions(cursor: Cursor, name: str) -> int:
+    """End the other sessions of this `application_name`, and with them what they have not committed.
 
     How many there were: ask until there is none.
     """
-    return len(rows(cursor, "end_sessions", {"name": session_name(worker_id)}))
+    return len(rows(cursor, "end_sessions", {"name": name}))
 
 
 def living(cursor: Cursor) -> dict[int, int]:
@@ -101,7 +111,7 @@ def lose(cursor: Cursor, *, worker_id: int, beat: int, lease: float) -> bool:
     for name, hostname, pid in rows(
         cursor, "lose_worker", {"worker": worker_id, "beat": beat, "lease": lease}
     ):
-        end_sessions(cursor, worker_id)
+        end_sessions(cursor, session_name(worker_id))
         append(
             cursor,
             [ops_event(EventKind.WORKER_LOST, worker=worker_id, name=name, hostname=hostname, pid=pid)],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
+from jobs.store.telling import were_written, write_lines
 from tests.crash.faults import Done, children, judge, until_none_is_left
 from tests.crash.harness import History, Program
 from tests.crash.house import House
@@ -28,6 +32,7 @@ class Load:
     backlog: int
 
 
+PAYLOAD = '{"task": "t", "seconds": 0}'
 PACE = {"tasks": "p", "share": 0.9, "within": 5.0, "window": 2.0, "before": 2.0}
 
 
@@ -94,6 +99,56 @@ def test_nothing_acknowledged_is_lost_and_workers_come_back_to_their_pace_by_the
         assert not verdict.violations, verdict.violations[:10]
         assert len(acknowledged(client)) > size.backlog, "some were submitted one by one meanwhile"
         assert_consistent(cursor, at_rest=True)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the server ends", "one backend is killed"])
+def test_lines_that_a_crash_undid_are_not_taken_for_written(house: House, whole: bool) -> None:
+    """Their transaction's id and their own ids are given out again, to others, which commit.
+
+    Neither "that transaction committed" nor "that id is there" says anything then; nor does the time at which the
+    server was started, which stays where only a backend is killed.
+    """
+    assert house.start("manage.py", "migrate", "-v0").end(timeout=60) == 0
+    client = house.start("manage.py", "jobs", "submit", "workflow.task", "--payload", PAYLOAD)
+    assert client.end(timeout=60) == 0, client.text
+    with house.connect() as connection:
+        for setting in ("wal_writer_delay = '10s'", "wal_writer_flush_after = '1GB'"):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+        job = one(connection, "SELECT id FROM jobs_job")
+    lines = [(job, 1, 1_700_000_000.5, "info", f"line {number}") for number in range(3)]
+    with house.connect() as lost:
+        started = one(lost, "SELECT pg_postmaster_start_time()")
+        lost.execute("CHECKPOINT")
+        cursor = lost.cursor()
+        cursor.execute("BEGIN")
+        marks = write_lines(cursor, lines, keep=10)
+        xid = one(lost, "SELECT pg_current_xact_id()::text")
+        if whole:
+            house.restart()
+        else:
+            os.kill(lost.info.backend_pid, signal.SIGKILL)
+            eventually(house.answers, timeout=60)
+        with pytest.raises(psycopg.OperationalError):
+            cursor.execute("COMMIT")
+    others = [(job, 1, 1_700_000_000.5, "info", f"other {number}") for number in range(3)]
+    with house.connect() as connection:
+        cursor = connection.cursor()
+        assert one(connection, "SELECT count(*) FROM jobs_logline") == 0
+        with connection.transaction():
+            again = write_lines(cursor, others, keep=10)
+            assert one(connection, "SELECT pg_current_xact_id()::text") == xid, "the ground of this test"
+        assert [number for number, _ in again] == [number for number, _ in marks], "likewise"
+        assert one(connection, f"SELECT pg_xact_status('{xid}'::xid8)") == "committed"
+        assert (one(connection, "SELECT pg_postmaster_start_time()") == started) is not whole
+        assert not were_written(cursor, marks, keep=10)
+        assert were_written(cursor, again, keep=10)
+
+
+def one(connection: psycopg.Connection[Any], query: str) -> Any:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0]
 
 
 def test_without_a_synchronous_commit_acknowledged_jobs_are_seen_to_be_lost(

@@ -321,6 +321,37 @@ def test_an_answer_that_cannot_be_read_ends_the_job_and_not_the_worker(
     assert not any("\x00" in text or "\ud800" in text for text in texts)
 
 
+@pytest.mark.parametrize("binds_again", [False, True])
+def test_a_loss_while_another_thread_counts_is_not_forgotten(executor: Make, binds_again: bool) -> None:
+    """The heartbeat counts too. The negative control: it binds the set that it has counted, which is the old one."""
+    gate, began = threading.Event(), threading.Event()
+
+    def slow(ctx: JobContext, payload: dict[str, Any]) -> None:
+        began.set()
+        gate.wait(20)
+
+    made = executor(slow)
+    made.put([claimed("slow")])
+    assert began.wait(10)
+
+    class Interrupted(set[JobContext]):
+        def intersection_update(self, *others: Any) -> None:
+            made.disown("the worker was declared lost")  # by the main thread, at this moment
+            super().intersection_update(*others)
+
+        def __iand__(self, other: Any) -> Any:  # type: ignore[misc]
+            self.intersection_update(other)
+            return self
+
+    made._disowned = Interrupted()
+    if binds_again:
+        made._disowned &= made._attempts.inside
+    else:
+        made.disowned()
+    assert len(made._disowned) == (0 if binds_again else 1)
+    gate.set()
+
+
 def test_an_attempt_that_was_lost_is_given_up_though_the_next_one_runs_beside_it(executor: Make) -> None:
     """The worker was declared lost, began anew, and claimed the same job again."""
     gate, began = threading.Event(), threading.Event()

@@ -46,6 +46,11 @@ def run(job: int) -> None:
     WorkerProcess.objects.filter(pk=worker).update(state="stopped")
 
 
+def run_by_the_newest(job: int) -> None:
+    newest = WorkerProcess.objects.latest("pk").pk
+    assert take(newest, job)
+
+
 @pytest.mark.django_db
 class TestFacts:
     def test_a_job_that_is_next(self) -> None:
@@ -127,6 +132,20 @@ class TestFacts:
         end(worker, [busy], State.COMPLETED)
         assert why(third) == ["next"]
         end(worker, [other], State.COMPLETED)
+
+    def test_workers_whose_threads_are_inside_jobs_that_they_have_lost(self) -> None:
+        job = waiting()
+        serve(concurrency=2, lost_running=1)
+        assert why(job) == ["next"]
+        WorkerProcess.objects.update(lost_running=2)
+        (reason,) = explanation.explained(job).reasons
+        assert (reason.code, reason.jobs) == ("workers_busy", [])
+        # More than it has threads: coroutines have places of their own. The other worker is free all the same.
+        WorkerProcess.objects.update(lost_running=5)
+        serve()
+        assert why(job) == ["next"]
+        run_by_the_newest(waiting())
+        assert why(job) == ["workers_busy"]
 
     def test_limits_and_who_holds_them(self) -> None:
         serve()

@@ -81,8 +81,10 @@ def test_all_reasons_that_hold_are_told_together() -> None:
         replace(FREE, state=State.SCHEDULED, due_at=NOW),
         replace(FREE, threads=2, held=1, held_jobs=[3]),
         replace(FREE, state=State.SCHEDULED, threads=1, held=1),
+        replace(FREE, threads=3, held=1, held_jobs=[3], lost_running=1),
     ],
-    ids=["room is left", "a job without a key", "its time has come", "a thread is free", "it does not want one yet"],
+    ids=["room is left", "a job without a key", "its time has come", "a thread is free", "it does not want one yet",
+         "a thread is free beside lost jobs"],
 )  # fmt: skip
 def test_what_does_not_hold_is_not_told(facts: Facts) -> None:
     assert codes(facts) == ["next"]
@@ -99,6 +101,13 @@ def test_the_sentences_name_who_and_whom() -> None:
     (busy,) = explain(CASES["workers_busy"]).reasons
     assert "2 at once, #3, #4" in busy.text
     assert busy.jobs == [3, 4]
+    for lost, held_jobs, text in (
+        (1, [3], "2 at once, #3 and the handler of a job that was taken from them, which still runs."),
+        (2, [], "2 at once, the handlers of 2 jobs that were taken from them, which still run."),
+    ):
+        facts = replace(FREE, threads=2, held=len(held_jobs), held_jobs=held_jobs, lost_running=lost)
+        (busy,) = explain(facts).reasons
+        assert text in busy.text
     assert "10,000 or more" in explain(replace(FREE, ahead=10_000, ahead_capped=True)).reasons[0].text
 
 

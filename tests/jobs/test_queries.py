@@ -87,6 +87,7 @@ def test_the_figures_are_json_and_name_what_is_there() -> None:
     assert queue["oldest_seconds"] >= 0
     assert {one["state"] for one in found["workers"]} == {"live"}
     assert sum(one["running"] for one in found["workers"]) == 2
+    assert {one["lost_running"] for one in found["workers"]} == {0}
     assert {one["id"] for one in found["running"]} == set(
         Job.objects.filter(state="running").values_list("pk", flat=True)
     )

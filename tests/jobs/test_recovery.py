@@ -11,8 +11,9 @@ import jobs
 from jobs import JobSpec, control, maintenance
 from jobs.control import Actor
 from jobs.database import django_cursor
-from jobs.maintenance import Rescuer
-from jobs.models import Attempt, Claim, Closed, DeadLetter, Job
+from jobs.explanation import explained
+from jobs.maintenance import Heartbeat, Rescuer
+from jobs.models import Attempt, Claim, Closed, DeadLetter, Job, WorkerProcess
 from jobs.states import State
 from jobs.store import statements, workers
 from tests.jobs import kinds
@@ -241,6 +242,63 @@ def test_a_lost_worker_claims_nothing_for_threads_that_are_still_inside_their_ol
     kinds.GATE.set()
     for job_id in placed:
         assert bench.until(job_id, "completed").attempt == 2
+
+
+@pytest.fixture
+def heartbeat(bench: Bench) -> Iterator[Heartbeat]:
+    made = Heartbeat(
+        worker_id=lambda: bench.scheduler.worker_id,
+        executor=bench.executor,
+        stats=dict,
+        draining=lambda: False,
+        on_lost=lambda _: None,
+        on_death=lambda *_: None,
+    )
+    yield made
+    made.stop()
+
+
+def test_handlers_of_lost_jobs_that_still_run_are_told_with_the_heartbeat_and_by_explain(
+    bench: Bench, rescuer: Rescuer, clock: Clock, heartbeat: Heartbeat
+) -> None:
+    """All four threads of the worker are inside jobs that belong to others by now: it holds nothing and is not free."""
+    placed = [one.id for one in jobs.submit_many([JobSpec(kind="test.gated")] * 4)]
+    bench.round()
+    eventually(lambda: len(bench.executor.running()) == 4)
+
+    def told_by_its_row() -> int:
+        heartbeat.tick()
+        return WorkerProcess.objects.get(pk=bench.scheduler.worker_id).lost_running
+
+    def busy() -> bool:
+        return any(reason.code == "workers_busy" for reason in explained(placed[0]).reasons)
+
+    assert told_by_its_row() == 0, "they are its own"
+    lose(bench.worker_id, rescuer, clock)
+    bench.scheduler.give_up()
+    bench.scheduler.start_anew(make_worker())
+    WorkerProcess.objects.filter(pk=bench.scheduler.worker_id).update(kinds=["test.gated"], concurrency=4)
+    assert not busy(), "the control: without what the heartbeat tells it seems to be free"
+    assert told_by_its_row() == 4
+    assert busy()
+    bench.round()
+    assert bench.scheduler.held() == 0, "nor does it take any"
+    kinds.GATE.set()
+    eventually(lambda: told_by_its_row() == 0)
+    assert not busy()
+
+
+def test_what_still_runs_is_no_concern_of_the_row_of_a_worker_that_is_gone(
+    rescuer: Rescuer, clock: Clock
+) -> None:
+    lost, stopped = make_worker(), make_worker()
+    with django_cursor() as cursor:
+        for worker in (lost, stopped):
+            assert workers.heartbeat(cursor, worker, draining=False, stats={}, lost_running=2)
+        workers.stop(cursor, stopped, stats={})
+    assert WorkerProcess.objects.get(pk=lost).lost_running == 2
+    lose(lost, rescuer, clock)
+    assert set(WorkerProcess.objects.values_list("state", "lost_running")) == {("lost", 0), ("stopped", 0)}
 
 
 def test_a_lost_worker_starts_anew_and_forgets_what_it_held(

@@ -12,7 +12,7 @@ from jobs.models import LogLine, LogLoss, Progress
 from jobs.running.reports import Reports
 from jobs.states import State
 from jobs.store.statements import execute
-from jobs.store.telling import Line, Word, write_lines, write_progress
+from jobs.store.telling import Line, Mark, Word, were_written, write_lines, write_progress
 from tests.jobs import ground
 from tests.support import eventually
 
@@ -25,9 +25,14 @@ def word(job: int, fraction: float, *, attempt: int = 1) -> Word:
     return (job, attempt, fraction, "")
 
 
-def write(told: list[Line], *, keep: int = 10, unsent: dict[int, int] | None = None) -> None:
+def write(told: list[Line], *, keep: int = 10, unsent: dict[int, int] | None = None) -> list[Mark]:
     with connection.cursor() as cursor:
-        write_lines(cursor, told, keep=keep, unsent=unsent)
+        return write_lines(cursor, told, keep=keep, unsent=unsent)
+
+
+def stand(marks: list[Mark]) -> bool:
+    with connection.cursor() as cursor:
+        return were_written(cursor, marks, keep=10)
 
 
 def kept(job: int) -> list[str]:
@@ -68,6 +73,57 @@ def test_the_oldest_go_and_are_counted_whether_they_had_a_row_or_not() -> None:
         {"over_limit": 2, "unsent": 0},
         {"over_limit": 27, "unsent": 3},
     ]
+
+
+@pytest.mark.django_db
+def test_a_batch_is_known_by_the_last_line_of_each_job_under_its_id() -> None:
+    batch = lines(ground.in_state(State.RUNNING), *range(13)) + lines(ground.in_state(State.RUNNING), 0, 1)
+    marks = write(batch)
+    assert [line for _, line in marks] == [batch[12], batch[14]]
+    assert [number for number, _ in marks] == [
+        LogLine.objects.get(job_id=line[0], line=line[4]).pk for _, line in marks
+    ]
+    assert stand(marks)
+    LogLine.objects.all().delete()
+    assert not stand(marks)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("place", [0, 1, 2, 4])
+def test_another_line_under_the_same_id_is_not_taken_for_it(place: int) -> None:
+    """A server that crashed may give out again what it gave to a transaction that it kept nothing of."""
+    line = (ground.in_state(State.RUNNING), 1, 1_700_000_000.123456, "info", "said")
+    other = list(line)
+    other[place] = {0: ground.in_state(State.RUNNING), 1: 2, 2: 1_700_000_000.123457, 4: "Said"}[place]
+    ((number, _),) = write([tuple(other)])  # type: ignore[list-item]
+    assert not stand([(number, line)])
+    LogLine.objects.filter(pk=number).delete()
+    write([line])
+    LogLine.objects.update(id=number)
+    assert stand([(number, line)]), "the control: it is the difference that tells"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("newer", [9, 10])
+def test_lines_that_had_to_go_since_are_not_missed(newer: int) -> None:
+    """Another attempt said so much meanwhile that they would be gone; one line less, and they would not."""
+    job = ground.in_state(State.RUNNING)
+    marks = write(lines(job, 0))
+    LogLine.objects.all().delete()
+    write([(job, 2, 0.0, "info", f"newer {number}") for number in range(newer)])
+    assert stand(marks) is (newer == 10)
+
+
+@pytest.mark.django_db
+def test_lines_of_a_job_that_is_gone_are_not_missed_but_those_of_another_are() -> None:
+    gone, there = ground.in_state(State.COMPLETED), ground.in_state(State.RUNNING)
+    marks = write(lines(gone, 0) + lines(there, 0))
+    LogLine.objects.all().delete()
+    assert not stand(marks[:1])
+    with connection.cursor() as cursor:
+        assert execute(cursor, "delete_jobs", {"ids": [gone]}) == 1
+    assert stand(marks[:1])
+    assert not stand(marks), "nor is the batch done because one of its jobs is gone"
 
 
 @pytest.mark.django_db

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from jobs import control
+from jobs import control, maintenance
 from jobs.loop import DATABASE_AWAY
 from jobs.states import State
 from notifications.log import state
@@ -136,6 +136,23 @@ def test_a_fault_at_any_write_leaves_the_invariants_standing(
         except BaseException as error:
             error.add_note(f"story: {story.name}; fault: {fault}")
             raise
+
+
+@pytest.mark.parametrize(("believed", "mode"), [(False, "after commit"), (True, "before")])
+def test_without_the_question_lines_are_doubled_or_lost(
+    teller: Teller, monkeypatch: pytest.MonkeyPatch, believed: bool, mode: str
+) -> None:
+    """The negative control of the story of reports: a doubtful commit is taken for undone, or for done."""
+    (story,) = [story for story in STORIES if story.name == "reports"]
+    points = [fault for fault in teller.tell(story) if fault.mode == mode]
+    if mode == "before":
+        # A batch whose lines were not all written and told is in no doubt.
+        points = [fault for fault in points if fault.label == "write_progress"]
+    assert points
+    monkeypatch.setattr(maintenance, "were_written", lambda *_, **__: believed)
+    for fault in points:
+        with pytest.raises(AssertionError, match="each of them once"):
+            teller.tell(story, fault)
 
 
 def test_every_statement_that_writes_is_in_a_story(teller: Teller) -> None:

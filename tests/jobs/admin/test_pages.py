@@ -223,6 +223,22 @@ def test_a_worker_without_heartbeat_is_called_silent(world: World, as_operator: 
     assert answer.context["state"] == "silent"
 
 
+@pytest.mark.parametrize("number", [0, 3])
+def test_handlers_of_lost_jobs_that_still_run_are_seen_with_their_worker(
+    world: World, as_operator: Client, number: int
+) -> None:
+    WorkerProcess.objects.filter(pk=world.worker).update(lost_running=number)
+    page = as_operator.get(f"/admin/jobs/workerprocess/{world.worker}/change/")
+    assert ("Lost, still running", number) in page.context["facts"]
+    sentence = f"Handlers of jobs that it has lost still run in it: {number}."
+    assert (sentence in page.content.decode()) is (number > 0)
+    listed = as_operator.get("/admin/jobs/workerprocess/").content.decode()
+    assert "lost, still running" in listed.lower()
+    cell = re.search(r"field-lost_jobs[^>]*>\s*(?:<[^>]*>\s*)*([^<\s]+)", listed)
+    assert cell is not None
+    assert (cell[1] == str(number)) is (number > 0)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

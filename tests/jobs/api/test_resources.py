@@ -283,7 +283,14 @@ def test_a_queue_is_made_with_its_limits_before_its_first_job(operator: Any, sub
 def test_workers_are_listed_newest_first(operator: Any, db: None) -> None:
     made = [
         WorkerProcess.objects.create(
-            name=f"w{n}", hostname="h", pid=n, queues=["notes"], kinds=[], concurrency=2, state=state
+            name=f"w{n}",
+            hostname="h",
+            pid=n,
+            queues=["notes"],
+            kinds=[],
+            concurrency=2,
+            state=state,
+            lost_running=2 - 2 * n,
         ).pk
         for n, state in enumerate(["live", "lost"])
     ]
@@ -291,6 +298,8 @@ def test_workers_are_listed_newest_first(operator: Any, db: None) -> None:
     lost = operator.ask("GET", "/workers?state=lost").json()["results"]
     assert [row["name"] for row in lost] == ["w1"]
     assert operator.ask("GET", f"/workers/{made[0]}").json()["queues"] == ["notes"]
+    told = [operator.ask("GET", f"/workers/{worker}").json() for worker in made]
+    assert [(row["concurrency"], row["lost_running"]) for row in told] == [(2, 2), (2, 0)]
 
 
 def test_the_root_names_the_collections(viewer: Any) -> None:

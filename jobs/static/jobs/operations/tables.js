@@ -89,6 +89,8 @@ export function workers(table) {
       number("Heartbeat", (worker) => `${duration(worker.heartbeat_seconds)} ago`),
       // More jobs than threads: some were taken ahead.
       number("Jobs / threads", (worker) => `${worker.running} / ${worker.concurrency}`),
+      // Handlers of lost jobs keep their threads.
+      number("Lost, running", (worker) => (worker.lost_running ?? 0).toLocaleString("en")),
       number("Done/s", (worker) => rate(worker.rate?.completed)),
       number("Failed/s", (worker) => rate(worker.rate?.failed)),
       number("Lost claims", (worker) => (worker.stats.lost ?? 0).toLocaleString("en")),
