@@ -77,8 +77,8 @@ class Job(models.Model):
             ("move_job", "Can move a waiting job to another queue"),
             ("reschedule_job", "Can change when a waiting job starts"),
         ]
-        # State and priority are checked by domains in the database (migration 0012): a CHECK of the table is read anew by
-        # every statement that writes a job.
+        # State and priority are checked by domains in the database (migration 0012): a CHECK of the table is read anew
+        # by every statement that writes a job.
         constraints = [
             models.CheckConstraint(
                 condition=Q(attempt__gte=0, max_attempts__gte=1, attempt__lte=models.F("max_attempts")),
