@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
@@ -74,12 +75,12 @@ class PreparingCursor(psycopg.Cursor[Any]):
             return super().execute(query, params, prepare=True, **options)
 
 
-def django_cursor() -> Any:
+def django_cursor(connection: BaseDatabaseWrapper | None = None) -> Any:
     """A cursor in Django's own transaction for the statements of `jobs/store`: bound and planned by the server.
 
     Django's cursors put the values into the text, so that each submission would be parsed and planned anew.
     """
-    connection = connections["default"]
+    connection = connection or connections["default"]
     connection.ensure_connection()
     if not conf.get().PREPARE_STATEMENTS:
         return connection.cursor()

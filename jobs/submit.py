@@ -7,12 +7,12 @@ come through here, so there is one set of rules.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from jobs import conf
 from jobs.core import dag
@@ -144,11 +144,18 @@ def _insert_alone(job: NewJob, user_id: int | None) -> int | None:
     """One statement: outside a transaction it is one round trip; inside one it needs a savepoint around it, so that an
     error leaves the caller's transaction usable.
     """
-    with transaction.atomic() if transaction.get_connection().in_atomic_block else nullcontext():
-        with django_cursor() as cursor:
-            job_id = submitting.insert_job(cursor, job, user_id=user_id)
-        if job_id is not None:
-            ring(WAKE)
+    connection = transaction.get_connection()
+    if not connection.in_atomic_block:
+        return _insert_here(connection, job, user_id)
+    with transaction.atomic():
+        return _insert_here(connection, job, user_id)
+
+
+def _insert_here(connection: BaseDatabaseWrapper, job: NewJob, user_id: int | None) -> int | None:
+    with django_cursor(connection) as cursor:
+        job_id = submitting.insert_job(cursor, job, user_id=user_id)
+    if job_id is not None:
+        ring(WAKE, connection)
     return job_id
 
 

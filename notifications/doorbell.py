@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from notifications import pg
 from notifications.listener import Listener
@@ -44,11 +45,11 @@ class Bell:
 
     def ring(self, channel: str) -> None:
         """Ask for one NOTIFY. Returns at once and never fails: who misses a ring finds the rows by polling."""
+        if channel in self._pending and self._thread is not None:
+            return  # it will be rung after this, and whoever submits in a loop need not wake the thread each time
         if _CHANNEL.fullmatch(channel) is None:
             raise ValueError(f"{channel!r} is not a channel.")
         with self._wake:
-            if channel in self._pending and self._thread is not None:
-                return  # it will be rung after this, and whoever submits in a loop need not wake the thread each time
             self._pending.add(channel)
             if self._thread is None:
                 self._closing = False
@@ -111,9 +112,12 @@ _process = {"bell": Bell()}
 """One bell per process; a fork gets its own."""
 
 
-def ring(channel: str) -> None:
-    """Wake whoever listens to `channel`: after commit when Django's connection is in a transaction, else now."""
-    if transaction.get_connection().in_atomic_block:
+def ring(channel: str, connection: BaseDatabaseWrapper | None = None) -> None:
+    """Wake whoever listens to `channel`: after commit when Django's connection is in a transaction, else now.
+
+    `connection`: Django's, for callers that have it at hand; looking it up is most of what a ring costs them.
+    """
+    if (connection or transaction.get_connection()).in_atomic_block:
         transaction.on_commit(lambda: _process["bell"].ring(channel))
     else:
         _process["bell"].ring(channel)
