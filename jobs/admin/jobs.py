@@ -32,9 +32,9 @@ from jobs.admin.joblist import (
     search,
 )
 from jobs.admin.submitting import SubmitForm
-from jobs.display import NOTHING, address, ago, badge, workflow_link
+from jobs.display import NOTHING, address, ago, badge, way_to
 from jobs.errors import DuplicateJob, InvalidSubmission
-from jobs.models import Job
+from jobs.models import Job, Workflow
 from jobs.registry import registry
 from jobs.states import WAITING, allowed_from
 
@@ -187,8 +187,9 @@ class JobAdmin(SteeredAdmin):
         return ago(job.created_at)
 
     @admin.display(description="workflow")
-    def belongs_to(self, job: Job) -> str:
-        return workflow_link(job.workflow_id) if job.workflow_id else NOTHING
+    def belongs_to(self, job: Any) -> str:
+        number = job.workflow_id
+        return way_to(job.reader, Workflow, number, f"workflow {number}") if number else NOTHING
 
     # -- page ----------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -143,8 +142,7 @@ class QueueAdmin(SteeredAdmin):
         }
 
     def edit_view(self, request: HttpRequest, name: str) -> HttpResponse:
-        if not self.may_edit(request):
-            raise PermissionDenied
+        self.require(request, "jobs.change_queue")
         row = self.found(request, name)
         if not isinstance(row, Queue):
             return self.missing(request, name)

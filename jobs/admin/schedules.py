@@ -150,8 +150,7 @@ class ScheduleAdmin(SteeredAdmin):
         return self._form(request, form, None)
 
     def edit_view(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
-        if not self.has_edit_permission(request):
-            raise PermissionDenied
+        self.require(request, "jobs.change_schedule")
         row = self.found(request, str(schedule_id))
         if not isinstance(row, Schedule):
             return self.missing(request, str(schedule_id))
