@@ -6,6 +6,8 @@ an `Act`, or one of our own forms, and goes through `jobs.control` and `jobs.ste
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib import messages
@@ -26,9 +28,24 @@ from jobs.control import Actor
 from jobs.display import address
 from jobs.models import OperatorAction
 
-__all__ = ["SteeredAdmin"]
+__all__ = ["SteeredAdmin", "needs"]
 
 _SHOWN_ACTIONS = 50
+
+
+def needs(permission: str) -> Callable[[Any], Any]:
+    """Around unfold's `action`, which offers a form only to whom it may, but refuses the others without a word."""
+
+    def around(view: Any) -> Any:
+        @wraps(view)  # its attributes too: unfold reads the address and the label from them
+        def asked(admin: SteeredAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            admin.require(request, permission)
+            answer: HttpResponse = view(admin, request, *args, **kwargs)
+            return answer
+
+        return asked
+
+    return around
 
 
 class SteeredAdmin(ActsMixin, ModelAdmin):

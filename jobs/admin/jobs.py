@@ -11,7 +11,7 @@ from unfold.decorators import action
 
 from jobs import control, rearranging, releasing, steering
 from jobs.admin import job_page
-from jobs.admin.base import SteeredAdmin
+from jobs.admin.base import SteeredAdmin, needs
 from jobs.admin.confirmed import Act
 from jobs.admin.forms import (
     MoveForm,
@@ -201,6 +201,7 @@ class JobAdmin(SteeredAdmin):
     def has_submit_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request) and request.user.has_perm("jobs.submit_job"))
 
+    @needs("jobs.submit_job")
     @action(description="Submit job", url_path="submit", icon="add", permissions=["submit"])
     def submit_job(self, request: HttpRequest) -> HttpResponse:
         form = SubmitForm(request.POST if request.method == "POST" else None)

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import action
 
 from jobs import steering
-from jobs.admin.base import SteeredAdmin
+from jobs.admin.base import SteeredAdmin, needs
 from jobs.admin.confirmed import Act, for_one
 from jobs.admin.forms import ReasonForm, place_error, zone_names
 from jobs.admin.keyset import Column
@@ -144,6 +144,7 @@ class ScheduleAdmin(SteeredAdmin):
     def has_edit_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request) and request.user.has_perm("jobs.change_schedule"))
 
+    @needs("jobs.add_schedule")
     @action(description="New schedule", url_path="new", icon="add", permissions=["new"])
     def new_schedule(self, request: HttpRequest) -> HttpResponse:
         form = ScheduleForm(request.POST if request.method == "POST" else None)
