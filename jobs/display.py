@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from jobs.models import Job, Workflow
+from jobs.models import Job
 
 __all__ = [
     "NOTHING",
@@ -26,7 +26,7 @@ __all__ = [
     "link",
     "pretty",
     "spoken",
-    "workflow_link",
+    "way_to",
 ]
 
 NOTHING = "-"
@@ -93,11 +93,11 @@ def link(url: str, text: Any) -> SafeString:
     return format_html('<a class="jb-link" href="{}">{}</a>', url, text)
 
 
+def way_to(user: Any, model: type[Model], key: Any, text: Any) -> SafeString | str:
+    """A link to the page of an object for a user who may see it, else the text alone: no link ends at a refusal."""
+    may = user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}")
+    return link(address(model, "change", key), text) if may else str(text)
+
+
 def job_link(job_id: int, text: str = "") -> SafeString:
     return link(address(Job, "change", job_id), text or f"#{job_id}")
-
-
-def workflow_link(workflow_id: int | None) -> SafeString | str:
-    if workflow_id is None:
-        return NOTHING
-    return link(address(Workflow, "change", workflow_id), f"workflow {workflow_id}")

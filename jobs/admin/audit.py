@@ -11,9 +11,9 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import TextFilter
 
 from jobs.admin.base import SteeredAdmin
-from jobs.admin.joblist import LinkedFilter
+from jobs.admin.joblist import LinkedFilter, with_text
 from jobs.admin.keyset import KeysetChangeList
-from jobs.display import NOTHING, address, ago, link, pretty
+from jobs.display import NOTHING, ago, pretty, way_to
 from jobs.models import DeadLetterGroup, DeadLetterRun, Job, OperatorAction, Queue, Schedule, Workflow
 
 __all__ = ["OperatorActionAdmin", "target_link"]
@@ -38,9 +38,12 @@ class TargetFilter(LinkedFilter):
     parameter_name = "target"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OperatorAction]) -> QuerySet[OperatorAction]:
-        kind, _, key = (self.value() or "").replace("\x00", "").partition(":")
-        if not kind:
+        value = self.value()
+        if not value:
             return queryset
+        kind, colon, key = value.partition(":")
+        if not colon or "\x00" in value:
+            return queryset.none()
         return queryset.filter(target_type=kind[:20], target_id=key[:100])
 
 
@@ -49,17 +52,16 @@ class ActorFilter(TextFilter):
     parameter_name = "actor"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OperatorAction]) -> QuerySet[OperatorAction]:
-        value = (self.value() or "").replace("\x00", "").strip()
-        return queryset.filter(actor_name=value[:200]) if value else queryset
+        return with_text(queryset, "actor_name", self.value())
 
 
-def target_link(row: OperatorAction) -> SafeString | str:
+def target_link(row: OperatorAction, reader: Any) -> SafeString | str:
     model = _MODELS.get(row.target_type)
     key = row.target_id[:8] if row.target_type == "deadlettergroup" else row.target_id
     text = f"{_WORDS.get(row.target_type, row.target_type)} {key}"
     if model is None or row.action == "delete":
         return text
-    return link(address(model, "change", row.target_id), text)
+    return way_to(reader, model, row.target_id, text)
 
 
 class OperatorActionChangeList(KeysetChangeList):
@@ -79,8 +81,8 @@ class OperatorActionAdmin(SteeredAdmin):
         return OperatorActionChangeList
 
     @admin.display(description="object")
-    def target(self, row: OperatorAction) -> str:
-        return target_link(row)
+    def target(self, row: Any) -> str:
+        return target_link(row, row.reader)
 
     @admin.display(description="operator")
     def operator(self, row: OperatorAction) -> str:
@@ -96,7 +98,7 @@ class OperatorActionAdmin(SteeredAdmin):
 
     def page_context(self, request: HttpRequest, row: OperatorAction) -> dict[str, Any]:
         return {
-            "target": target_link(row),
+            "target": target_link(row, request.user),
             "before": pretty(row.before) if row.before else None,
             "after": pretty(row.after) if row.after else None,
         }

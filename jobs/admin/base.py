@@ -6,11 +6,14 @@ an `Act`, or one of our own forms, and goes through `jobs.control` and `jobs.ste
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.options import ShowFacets
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -21,12 +24,28 @@ from unfold.admin import ModelAdmin
 
 from jobs.admin.confirmed import ActsMixin
 from jobs.admin.keyset import Column, KeysetChangeList, integer
+from jobs.control import Actor
 from jobs.display import address
 from jobs.models import OperatorAction
 
-__all__ = ["SteeredAdmin"]
+__all__ = ["SteeredAdmin", "needs"]
 
 _SHOWN_ACTIONS = 50
+
+
+def needs(permission: str) -> Callable[[Any], Any]:
+    """Around unfold's `action`, which offers a form only to whom it may, but refuses the others without a word."""
+
+    def around(view: Any) -> Any:
+        @wraps(view)  # its attributes too: unfold reads the address and the label from them
+        def asked(admin: SteeredAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            admin.require(request, permission)
+            answer: HttpResponse = view(admin, request, *args, **kwargs)
+            return answer
+
+        return asked
+
+    return around
 
 
 class SteeredAdmin(ActsMixin, ModelAdmin):
@@ -76,7 +95,24 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
         """Only our filters. Django would let any column be searched by any lookup, such as a pattern over payloads."""
         return lookup in {getattr(spec, "parameter_name", None) for spec in self.list_filter}
 
+    def require(self, request: HttpRequest, *permissions: str) -> None:
+        """Raise PermissionDenied with a sentence that names what is missing: to see these objects, or any of these."""
+        actor = Actor.of(request.user)
+        if not self.has_view_permission(request):
+            actor.require(f"jobs.view_{self.opts.model_name}")
+        for permission in permissions:
+            actor.require(permission)
+
     # -- list ----------------------------------------------------------------------------------------------------------
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        self.require(request)
+        if ERROR_FLAG in request.GET:
+            messages.warning(request, "The address was not understood, so this is the whole list.")
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        return answer
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
@@ -110,8 +146,7 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The object's page. The name is Django's; nothing can be changed in it."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require(request)
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         row = self.found(request, object_id)
@@ -134,8 +169,7 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
 
     def live_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The part of the page that changes."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require(request)
         row = self.found(request, object_id)
         if row is None or not self.lives(row):
             return HttpResponse(status=404)
@@ -176,8 +210,7 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """What was done to an object is in the operators' record, not in Django's log of its own forms."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require(request)
         key = self.key(unquote(object_id))
         if key is None or not self.target_type:
             return self.missing(request, object_id)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -22,8 +21,9 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from jobs.admin.forms import OptionalReasonForm, place_error
 from jobs.admin.joblist import known_queues
 from jobs.control import ActionResult, Actor
-from jobs.display import address, link
+from jobs.display import address, way_to
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
+from jobs.models import DeadLetterRun
 
 __all__ = ["AT_ONCE", "Act", "ActsMixin", "for_one"]
 
@@ -115,8 +115,7 @@ class ActsMixin:
 
     def act_on(self, request: HttpRequest, act: Act, keys: Sequence[Any]) -> HttpResponse:
         """The confirmation page for these objects, or the act itself once it was confirmed."""
-        if not self.may(request, act):
-            raise PermissionDenied
+        self.require(request, *act.permissions)  # type: ignore[attr-defined]
         rows = list(self._rows(request, keys[: AT_ONCE if act.bulk else 1])) if keys else []
         if not rows:
             messages.error(request, "Nothing that exists was selected.")
@@ -223,8 +222,9 @@ def _report(request: HttpRequest, act: Act, result: ActionResult | str) -> None:
     if result.done:
         messages.success(request, f"{act.label}: done for {_named(result.done)}.")
     run = getattr(result, "run", None)
-    if result.done and run is not None and act.name != "undo":
-        way = link(reverse("admin:jobs_deadletterrun_change", args=[run]), "take it back")
+    sees = request.user.has_perm("jobs.view_deadletterrun")
+    if result.done and run is not None and sees and act.name != "undo":
+        way = way_to(request.user, DeadLetterRun, run, "take it back")
         messages.info(request, format_html("You can {}, until it has started.", way))
     if result.requested:
         messages.info(request, f"{act.label}: asked the worker of {_named(result.requested)}.")

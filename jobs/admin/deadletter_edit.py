@@ -5,34 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
 from jobs import deadletters
 from jobs.admin.payload_form import PayloadForm
 from jobs.control import Actor
-from jobs.display import address, link
+from jobs.display import address, way_to
 from jobs.errors import InvalidSubmission, NotFound
 from jobs.models import DeadLetter, DeadLetterRun, Job
 from jobs.registry import registry
 from jobs.states import State
 
-__all__ = ["edit_and_replay", "may_edit"]
+__all__ = ["edit_and_replay"]
 
-
-def may_edit(request: HttpRequest) -> bool:
-    """The payload is shown, so the right to see jobs is needed too."""
-    return all(
-        request.user.has_perm(permission)
-        for permission in ("jobs.view_deadletter", "jobs.view_job", deadletters.PERMISSIONS["replay"])
-    )
+# The payload is shown, so the right to see jobs is needed too.
+_NEEDED = ("jobs.view_deadletter", "jobs.view_job", deadletters.PERMISSIONS["replay"])
 
 
 def edit_and_replay(admin: Any, request: HttpRequest, job_id: int) -> HttpResponse:
     """GET shows the form with the payload as it is; POST replays with what was typed."""
-    if not may_edit(request):
-        raise PermissionDenied
+    admin.require(request, *_NEEDED)
     job = Job.objects.filter(pk=job_id).first() if job_id < 2**63 else None
     if job is None:
         found: HttpResponse = admin.missing(request, str(job_id))
@@ -92,7 +85,7 @@ def _say(request: HttpRequest, job: Job, result: deadletters.LettersResult) -> N
         why = "; ".join(refusal.reason for refusal in result.refused)
         messages.error(request, f"{why[:1].upper()}{why[1:]}.")
         return
-    way = link(address(DeadLetterRun, "change", result.run), "taken back")
+    way = way_to(request.user, DeadLetterRun, result.run, "taken back")
     text = format_html(
         "Job {} was replayed with the new payload. Until it starts, it can be {}.", job.pk, way
     )

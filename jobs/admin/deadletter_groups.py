@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -30,6 +29,7 @@ from jobs.queries import groups
 __all__ = ["DeadLetterGroupAdmin"]
 
 _SHAPE = re.compile(r"[A-Za-z0-9_.:-]{1,32}\Z")
+_EDIT = "jobs.change_deadlettergroup"
 _LETTERS = 20
 _MESSAGE = 160
 
@@ -53,8 +53,10 @@ class WaitingFilter(DropdownFilter):
                 return queryset.filter(letters__gt=0)
             case "none":
                 return queryset.filter(letters__lte=0)
-            case _:
+            case None | "":
                 return queryset
+            case _:
+                return queryset.none()
 
 
 class OwnerFilter(DropdownFilter):
@@ -70,8 +72,10 @@ class OwnerFilter(DropdownFilter):
                 return queryset.filter(owner_id=request.user.pk)
             case "nobody":
                 return queryset.filter(owner=None)
-            case _:
+            case None | "":
                 return queryset
+            case _:
+                return queryset.none()
 
 
 @admin.register(DeadLetterGroup)
@@ -145,9 +149,7 @@ class DeadLetterGroupAdmin(SteeredAdmin):
     # -- page ----------------------------------------------------------------------------------------------------------
 
     def may_edit(self, request: HttpRequest) -> bool:
-        return bool(
-            self.has_view_permission(request) and request.user.has_perm("jobs.change_deadlettergroup")
-        )
+        return bool(self.has_view_permission(request) and request.user.has_perm(_EDIT))
 
     def page(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         return {**super().page(request, row), "live_topic": OPS}
@@ -190,8 +192,7 @@ class DeadLetterGroupAdmin(SteeredAdmin):
         return ways
 
     def edit_view(self, request: HttpRequest, fingerprint: str) -> HttpResponse:
-        if not self.may_edit(request):
-            raise PermissionDenied
+        self.require(request, _EDIT)
         row = self.found(request, fingerprint)
         if not isinstance(row, DeadLetterGroup):
             return self.missing(request, fingerprint)

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path
@@ -21,10 +20,10 @@ from jobs.admin.deadletter_forms import ConfirmDiscardForm, ConfirmReplayForm, S
 from jobs.admin.forms import place_error
 from jobs.admin.joblist import known_queues
 from jobs.control import Actor
-from jobs.display import NOTHING, address, ago, badge, exact, job_link, spoken
+from jobs.display import NOTHING, address, ago, badge, exact, spoken, way_to
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.letter_preview import describe, outcomes
-from jobs.models import DeadLetterGroup, DeadLetterItem, DeadLetterRun
+from jobs.models import DeadLetterGroup, DeadLetterItem, DeadLetterRun, Job
 from jobs.registry import registry
 
 __all__ = ["DeadLetterRunAdmin"]
@@ -63,15 +62,18 @@ class DeadLetterRunAdmin(SteeredAdmin):
         return super().offered(request, row) if self.may_do(request, row.action) else []
 
     def act_on(self, request: HttpRequest, act: Act, keys: Sequence[Any]) -> HttpResponse:
-        allowed = any(self.may_do(request, action) for action in deadletters.PERMISSIONS)
-        if not allowed:  # and `deadletters.held_run` asks for the one of this run
-            raise PermissionDenied
+        self._require_any(request)  # and `deadletters.held_run` asks for the one of this run
         return super().act_on(request, act, keys)
 
     def may_do(self, request: HttpRequest, action: str) -> bool:
         return bool(
             self.has_view_permission(request) and request.user.has_perm(deadletters.PERMISSIONS[action])
         )
+
+    def _require_any(self, request: HttpRequest) -> None:
+        """Who may do neither is told of the first."""
+        if not any(self.may_do(request, action) for action in deadletters.PERMISSIONS):
+            self.require(request, *deadletters.PERMISSIONS.values())
 
     # -- columns -------------------------------------------------------------------------------------------------------
 
@@ -103,14 +105,14 @@ class DeadLetterRunAdmin(SteeredAdmin):
 
     def page_context(self, request: HttpRequest, row: DeadLetterRun) -> dict[str, Any]:
         if row.state == "previewed":
-            return self._preview(row, self._confirm_form(row))
-        return _standing(row)
+            return self._preview(request, row, self._confirm_form(row))
+        return _standing(row, request.user)
 
     def lives(self, row: DeadLetterRun) -> bool:
         return row.state != "previewed"
 
-    def _preview(self, row: DeadLetterRun, form: Any) -> dict[str, Any]:
-        fingerprint = row.filters.get("fingerprint")
+    def _preview(self, request: HttpRequest, row: DeadLetterRun, form: Any) -> dict[str, Any]:
+        fingerprint = row.filters.get("fingerprint") if _sees_groups(request) else None
         back = (
             address(DeadLetterGroup, "change", fingerprint)
             if fingerprint
@@ -130,8 +132,7 @@ class DeadLetterRunAdmin(SteeredAdmin):
 
     def new_view(self, request: HttpRequest) -> HttpResponse:
         """Choose a set. GET shows the form, filled in from the address; POST freezes it and leads to its preview."""
-        if not any(self.may_do(request, action) for action in deadletters.PERMISSIONS):
-            raise PermissionDenied
+        self._require_any(request)
         if request.method == "POST":
             form = SetForm(request.POST)
             if form.is_valid():
@@ -147,7 +148,7 @@ class DeadLetterRunAdmin(SteeredAdmin):
             "kinds": list(registry),
             "queues": known_queues(),
             "submit": "Preview",
-            "back": address(DeadLetterGroup, "changelist"),
+            "back": address(DeadLetterGroup if _sees_groups(request) else DeadLetterRun, "changelist"),
         }
         return self.render(
             request, "admin/jobs/deadletterrun/new.html", title="Choose dead letters", **context
@@ -157,8 +158,7 @@ class DeadLetterRunAdmin(SteeredAdmin):
         self, request: HttpRequest, action: str, filters: dict[str, Any], *, form: Any = None
     ) -> HttpResponse | None:
         """To the preview of a new set. None: the form says what is wrong."""
-        if not self.may_do(request, action):
-            raise PermissionDenied
+        self.require(request, deadletters.PERMISSIONS[action])
         try:
             run = deadletters.preview(Actor.of(request.user), action, filters)
         except InvalidSubmission as error:
@@ -169,13 +169,11 @@ class DeadLetterRunAdmin(SteeredAdmin):
         return HttpResponseRedirect(address(DeadLetterRun, "change", run.pk))
 
     def confirm_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        row = self.found(request, str(run_id)) if self.has_view_permission(request) else None
-        if row is not None and not self.may_do(request, row.action):  # type: ignore[attr-defined]
-            raise PermissionDenied
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        self.require(request)
+        row = self.found(request, str(run_id))
         if not isinstance(row, DeadLetterRun):
             return self.missing(request, str(run_id))
+        self.require(request, deadletters.PERMISSIONS[row.action])
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         form = self._confirm_form(row, request.POST)
@@ -195,8 +193,12 @@ class DeadLetterRunAdmin(SteeredAdmin):
             else:
                 _say(request, done)
                 return HttpResponseRedirect(address(DeadLetterRun, "change", row.pk))
-        context = {**self.page(request, row), **self._preview(row, form)}
+        context = {**self.page(request, row), **self._preview(request, row, form)}
         return self.render(request, self.page_template, row=row, title=str(row), **context)
+
+
+def _sees_groups(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("jobs.view_deadlettergroup"))
 
 
 def _say(request: HttpRequest, run: DeadLetterRun) -> None:
@@ -209,7 +211,7 @@ def _say(request: HttpRequest, run: DeadLetterRun) -> None:
         messages.warning(request, f"{run.refused:,} were left alone; the reasons are below.")
 
 
-def _standing(row: DeadLetterRun) -> dict[str, Any]:
+def _standing(row: DeadLetterRun, reader: Any) -> dict[str, Any]:
     refused = DeadLetterItem.objects.filter(run=row, state__in=("refused", "returned")).order_by("pk")
     waiting = DeadLetterItem.objects.filter(run=row, state="chosen").count() if row.state != "finished" else 0
     handled = max(0, row.total - waiting)
@@ -219,12 +221,12 @@ def _standing(row: DeadLetterRun) -> dict[str, Any]:
         "outcomes": outcomes(row),
         "refused": list(refused.values_list("job_id", "state", "reason")[:_REFUSED]),
         "refused_more": max(0, row.refused + row.returned - _REFUSED),
-        "facts": _facts(row, waiting),
+        "facts": _facts(row, waiting, reader),
         "chosen_by": _chosen_by(row),
     }
 
 
-def _facts(row: DeadLetterRun, waiting: int) -> list[tuple[str, Any]]:
+def _facts(row: DeadLetterRun, waiting: int, reader: Any) -> list[tuple[str, Any]]:
     facts: list[tuple[str, Any]] = [
         ("Operator", row.operator_name),
         ("Reason", row.reason),
@@ -236,7 +238,8 @@ def _facts(row: DeadLetterRun, waiting: int) -> list[tuple[str, Any]]:
         if row.canary:
             died = "died again" if row.returned else "not yet completed"
             fate = "completed" if row.canary_passed else died
-            facts.append(("Canary", NOTHING if row.canary_job is None else job_link(row.canary_job)))
+            job = row.canary_job
+            facts.append(("Canary", NOTHING if job is None else way_to(reader, Job, job, f"#{job}")))
             facts.append(("The canary has", fate))
         if row.per_minute is not None:
             facts.append(("Jobs a minute", f"{row.per_minute:,}"))

@@ -19,11 +19,11 @@ from unfold.contrib.filters.admin import TextFilter
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import AT_ONCE, Act
 from jobs.admin.deadletter_edit import edit_and_replay
-from jobs.admin.joblist import KindFilter, LinkedFilter, QueueFilter, WorkflowFilter
+from jobs.admin.joblist import KindFilter, LinkedFilter, QueueFilter, WorkflowFilter, with_text
 from jobs.admin.jobs import DISCARD, REPLAY
 from jobs.admin.keyset import Column, KeysetChangeList, integer, moment
 from jobs.deadletters import PERMISSIONS
-from jobs.display import address, ago, link
+from jobs.display import address, ago, way_to
 from jobs.models import DeadLetter, DeadLetterGroup, DeadLetterRun, Job
 
 __all__ = ["DeadLetterAdmin"]
@@ -43,8 +43,7 @@ class ErrorFilter(TextFilter):
     parameter_name = "error"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
-        value = (self.value() or "").replace("\x00", "").strip()
-        return queryset.filter(error_class__startswith=value[:200]) if value else queryset
+        return with_text(queryset, "error_class__startswith", self.value())
 
 
 class FingerprintFilter(LinkedFilter):
@@ -54,8 +53,7 @@ class FingerprintFilter(LinkedFilter):
     parameter_name = "fingerprint"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
-        value = (self.value() or "").replace("\x00", "")
-        return queryset.filter(fingerprint=value[:32]) if value else queryset
+        return with_text(queryset, "fingerprint", self.value())
 
 
 class OfWorkflowFilter(WorkflowFilter):
@@ -182,5 +180,5 @@ class DeadLetterAdmin(SteeredAdmin):
         return ago(letter.died_at)
 
     @admin.display(description="same error")
-    def same(self, letter: DeadLetter) -> str:
-        return link(address(DeadLetterGroup, "change", letter.fingerprint), letter.fingerprint[:8])
+    def same(self, letter: Any) -> str:
+        return way_to(letter.reader, DeadLetterGroup, letter.fingerprint, letter.fingerprint[:8])

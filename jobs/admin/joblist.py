@@ -1,7 +1,8 @@
 """The list of jobs: state tabs, filters and a search that never scan the table.
 
 What has an index of its own (a state's narrow table, a workflow, an id) is searched whole. Anything else is looked for
-in a window of ids, the newest first, and the page says which ids it looked at and leads on to older ones.
+in a window of ids, the newest first, and the page says which ids it looked at and leads on to older ones. A value that
+no row can have finds nothing: a list that ignored it would show everything under a filter, and offer to act on it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "WorkflowFilter",
     "known_queues",
     "search",
+    "with_text",
 ]
 
 _CHOICES = 500
@@ -56,7 +58,9 @@ class StateFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
         value = self.value()
-        return queries.with_state(queryset, State(value)) if value in set(State) else queryset
+        if not value:
+            return queryset
+        return queries.with_state(queryset, State(value)) if value in set(State) else queryset.none()
 
 
 class LinkedFilter(SimpleListFilter):
@@ -115,6 +119,14 @@ def _equal(found: QuerySet[Any], column: str, value: str | None) -> QuerySet[Any
     if not value:
         return found
     return found.filter(**{column: value}) if NAME.match(value) else found.none()
+
+
+def with_text(found: QuerySet[Any], lookup: str, value: str | None) -> QuerySet[Any]:
+    """Rows that fit a text somebody typed; no column has one with a NUL, and PostgreSQL cannot be asked for it."""
+    value = (value or "").strip()
+    if not value:
+        return found
+    return found.none() if "\x00" in value else found.filter(**{lookup: value[:200]})
 
 
 def search(found: QuerySet[Job], term: str) -> QuerySet[Job]:

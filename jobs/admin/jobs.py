@@ -11,7 +11,7 @@ from unfold.decorators import action
 
 from jobs import control, rearranging, releasing, steering
 from jobs.admin import job_page
-from jobs.admin.base import SteeredAdmin
+from jobs.admin.base import SteeredAdmin, needs
 from jobs.admin.confirmed import Act
 from jobs.admin.forms import (
     MoveForm,
@@ -32,9 +32,9 @@ from jobs.admin.joblist import (
     search,
 )
 from jobs.admin.submitting import SubmitForm
-from jobs.display import NOTHING, address, ago, badge, workflow_link
+from jobs.display import NOTHING, address, ago, badge, way_to
 from jobs.errors import DuplicateJob, InvalidSubmission
-from jobs.models import Job
+from jobs.models import Job, Workflow
 from jobs.registry import registry
 from jobs.states import WAITING, allowed_from
 
@@ -187,8 +187,9 @@ class JobAdmin(SteeredAdmin):
         return ago(job.created_at)
 
     @admin.display(description="workflow")
-    def belongs_to(self, job: Job) -> str:
-        return workflow_link(job.workflow_id) if job.workflow_id else NOTHING
+    def belongs_to(self, job: Any) -> str:
+        number = job.workflow_id
+        return way_to(job.reader, Workflow, number, f"workflow {number}") if number else NOTHING
 
     # -- page ----------------------------------------------------------------------------------------------------------
 
@@ -200,6 +201,7 @@ class JobAdmin(SteeredAdmin):
     def has_submit_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request) and request.user.has_perm("jobs.submit_job"))
 
+    @needs("jobs.submit_job")
     @action(description="Submit job", url_path="submit", icon="add", permissions=["submit"])
     def submit_job(self, request: HttpRequest) -> HttpResponse:
         form = SubmitForm(request.POST if request.method == "POST" else None)

@@ -22,10 +22,10 @@ from jobs import releasing
 from jobs.admin.base import SteeredAdmin
 from jobs.admin.confirmed import Act
 from jobs.admin.job_page import held_until, is_held
-from jobs.admin.joblist import KindFilter
+from jobs.admin.joblist import KindFilter, with_text
 from jobs.admin.keyset import KeysetChangeList
 from jobs.control import ActionResult, Actor
-from jobs.display import NOTHING, address, ago, badge, exact, job_link, link, pretty
+from jobs.display import NOTHING, ago, badge, exact, pretty, way_to
 from jobs.errors import NotFound
 from jobs.models import IdempotencyKey, Job, Schedule, UniqueKey, Workflow
 
@@ -109,8 +109,8 @@ class UniqueKeyAdmin(SteeredAdmin):
         return held_until(row, _state_of(row))
 
     @admin.display(description="job")
-    def job(self, row: UniqueKey) -> str:
-        return _job(row)
+    def job(self, row: Any) -> str:
+        return _job(row, row.reader)
 
     @admin.display(description="submitted")
     def since(self, row: UniqueKey) -> str:
@@ -122,7 +122,7 @@ class UniqueKeyAdmin(SteeredAdmin):
             ("Kind", row.kind),
             ("Scope", row.get_scope_display()),
             ("Held", held_until(row, state)),
-            ("Job", _job(row)),
+            ("Job", _job(row, request.user)),
             ("Submitted", exact(row.created_at)),
         ]
         if state is None and row.state:
@@ -137,9 +137,13 @@ class UniqueKeyAdmin(SteeredAdmin):
         }
 
 
-def _job(row: UniqueKey) -> str:
+def _job(row: UniqueKey, reader: Any) -> str:
     state = _state_of(row)
-    return f"#{row.job_id}, deleted" if state is None else job_link(row.job_id, f"#{row.job_id} {state}")
+    return (
+        f"#{row.job_id}, deleted"
+        if state is None
+        else way_to(reader, Job, row.job_id, f"#{row.job_id} {state}")
+    )
 
 
 class UserFilter(TextFilter):
@@ -147,9 +151,7 @@ class UserFilter(TextFilter):
     parameter_name = "user"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[IdempotencyKey]) -> QuerySet[IdempotencyKey]:
-        value = (self.value() or "").replace("\x00", "").strip()
-        name = get_user_model().USERNAME_FIELD
-        return queryset.filter(**{f"user__{name}": value[:200]}) if value else queryset
+        return with_text(queryset, f"user__{get_user_model().USERNAME_FIELD}", self.value())
 
 
 @admin.register(IdempotencyKey)
@@ -206,7 +208,7 @@ class IdempotencyKeyAdmin(SteeredAdmin):
                 ("User", row.user.get_username()),
                 ("Request", row.route),
                 ("Answer", row.status),
-                ("Made", _made(row)),
+                ("Made", _made(row, request.user)),
                 ("When", exact(row.created_at)),
                 ("Expires", exact(row.expires_at)),
                 ("Fingerprint of the body", row.fingerprint),
@@ -220,13 +222,13 @@ def _counts(row: IdempotencyKey) -> str:
     return "kept" if row.expires_at > timezone.now() else "expired"
 
 
-def _made(row: IdempotencyKey) -> str:
+def _made(row: IdempotencyKey, reader: Any) -> str:
     """The way to what the request created, where that is one thing that has a page."""
     found = _MADE.search(row.location)
     if found is None:
         return row.location or NOTHING
     model, key = _MODELS[found[1]], found[2]
-    return link(address(model, "change", key), f"{model._meta.verbose_name} {key}")
+    return way_to(reader, model, key, f"{model._meta.verbose_name} {key}")
 
 
 def _by_key(rows: QuerySet[Any], term: str) -> QuerySet[Any]:

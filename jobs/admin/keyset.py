@@ -89,6 +89,7 @@ class KeysetChangeList(ChangeList):
         return [f"-{column.name}" if column.descending else column.name for column in self._columns]
 
     def get_results(self, request: HttpRequest) -> None:
+        self.reader = request.user
         place, backwards = self._place(request)
         found = self.queryset
         if place is not None:
@@ -145,6 +146,10 @@ class KeysetChangeList(ChangeList):
         rows = rows[: self.list_per_page]
         if backwards:
             rows.reverse()
+        for (
+            row
+        ) in rows:  # columns are asked without the request, and some lead to pages that not everybody may see
+            row.reader = self.reader  # type: ignore[attr-defined]
         if rows:
             self.older = self._cursor(rows[-1]) if more or backwards else None
             self.newer = self._cursor(rows[0]) if place is not None and (more or not backwards) else None

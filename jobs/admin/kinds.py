@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import action
 
 from jobs import steering
-from jobs.admin.base import SteeredAdmin
+from jobs.admin.base import SteeredAdmin, needs
 from jobs.admin.confirmed import Act
 from jobs.admin.forms import ListedInput, OptionalReasonForm, place_error
 from jobs.admin.keyset import Column, name
@@ -87,6 +87,7 @@ class PausedKindAdmin(SteeredAdmin):
     def has_pause_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request) and request.user.has_perm("jobs.pause_kind"))
 
+    @needs("jobs.pause_kind")
     @action(description="Pause kind", url_path="pause", icon="pause", permissions=["pause"])
     def pause_kind(self, request: HttpRequest) -> HttpResponse:
         form = PauseForm(request.POST if request.method == "POST" else None)

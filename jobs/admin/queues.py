@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -13,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import action
 
 from jobs import steering
-from jobs.admin.base import SteeredAdmin
+from jobs.admin.base import SteeredAdmin, needs
 from jobs.admin.confirmed import Act, for_one
 from jobs.admin.forms import ReasonForm, place_error
 from jobs.admin.keyset import Column, KeysetChangeList, name
@@ -143,8 +142,7 @@ class QueueAdmin(SteeredAdmin):
         }
 
     def edit_view(self, request: HttpRequest, name: str) -> HttpResponse:
-        if not self.may_edit(request):
-            raise PermissionDenied
+        self.require(request, "jobs.change_queue")
         row = self.found(request, name)
         if not isinstance(row, Queue):
             return self.missing(request, name)
@@ -154,6 +152,7 @@ class QueueAdmin(SteeredAdmin):
     def has_new_permission(self, request: HttpRequest) -> bool:
         return self.may_edit(request)
 
+    @needs("jobs.change_queue")
     @action(description="New queue", url_path="new", icon="add", permissions=["new"])
     def new_queue(self, request: HttpRequest) -> HttpResponse:
         form = NewQueueForm(request.POST if request.method == "POST" else None, initial=start_of(Queue()))

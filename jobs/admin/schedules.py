@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from unfold.decorators import action
 
 from jobs import steering
-from jobs.admin.base import SteeredAdmin
+from jobs.admin.base import SteeredAdmin, needs
 from jobs.admin.confirmed import Act, for_one
 from jobs.admin.forms import ReasonForm, place_error, zone_names
 from jobs.admin.keyset import Column
@@ -144,14 +144,14 @@ class ScheduleAdmin(SteeredAdmin):
     def has_edit_permission(self, request: HttpRequest) -> bool:
         return bool(self.has_view_permission(request) and request.user.has_perm("jobs.change_schedule"))
 
+    @needs("jobs.add_schedule")
     @action(description="New schedule", url_path="new", icon="add", permissions=["new"])
     def new_schedule(self, request: HttpRequest) -> HttpResponse:
         form = ScheduleForm(request.POST if request.method == "POST" else None)
         return self._form(request, form, None)
 
     def edit_view(self, request: HttpRequest, schedule_id: int) -> HttpResponse:
-        if not self.has_edit_permission(request):
-            raise PermissionDenied
+        self.require(request, "jobs.change_schedule")
         row = self.found(request, str(schedule_id))
         if not isinstance(row, Schedule):
             return self.missing(request, str(schedule_id))

@@ -31,9 +31,11 @@ class LivingFilter(SimpleListFilter):
         return [("living", "live and draining"), *WorkerProcess.STATES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[WorkerProcess]) -> QuerySet[WorkerProcess]:
-        if self.value() == "living":
-            return queryset.filter(state__in=["live", "draining"])
-        return queryset.filter(state=self.value()) if self.value() in dict(WorkerProcess.STATES) else queryset
+        value = self.value()
+        if not value:
+            return queryset
+        states = ["live", "draining"] if value == "living" else [value]
+        return queryset.filter(state__in=states) if value in dict(self.lookup_choices) else queryset.none()
 
 
 @admin.register(WorkerProcess)

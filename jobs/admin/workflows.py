@@ -51,7 +51,10 @@ class WorkflowStateFilter(SimpleListFilter):
         return list(Workflow.STATES)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Workflow]) -> QuerySet[Workflow]:
-        return queryset.filter(state=self.value()) if self.value() in dict(Workflow.STATES) else queryset
+        value = self.value()
+        if not value:
+            return queryset
+        return queryset.filter(state=value) if value in dict(Workflow.STATES) else queryset.none()
 
 
 class WorkflowChangeList(KeysetChangeList):

@@ -28,6 +28,7 @@ logger = logging.getLogger("opsched.api")
 
 MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 50
+_LONGEST = 1_000
 _URN = "urn:opsched:problem:"
 
 
@@ -133,11 +134,17 @@ def _framework_problem(error: Exception) -> Problem | None:
 
 
 def _invalid(errors: tuple[tuple[str, str], ...], *, kind: str = "invalid") -> Problem:
+    # Some reasons quote what was sent: an answer that is as large as the request helps nobody.
+    errors = tuple((_short(field), _short(reason)) for field, reason in errors)
     field, reason = errors[0] if errors else ("", "The request is not valid.")
     detail = f"{field}: {reason}" if field else reason
     if len(errors) > 1:
         detail += f" (and {len(errors) - 1} more)"
     return Problem(status=400, detail=detail, kind=kind, errors=errors[:_MOST_ERRORS])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _flat(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:

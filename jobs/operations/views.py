@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -53,8 +52,8 @@ def _for_programs(view: View) -> View:
 
 @ensure_csrf_cookie
 @require_GET
-@permission_required("jobs.view_job", raise_exception=True)
 def _page(request: HttpRequest) -> HttpResponse:
+    Actor.of(request.user).require("jobs.view_job")
     context = {
         **admin.site.each_context(request),
         "title": "Operations",
@@ -102,18 +101,19 @@ def _state() -> dict[str, Any]:
 
 
 def _config(request: HttpRequest) -> dict[str, Any]:
-    """What the scripts need to know, and cannot know by themselves."""
+    """What the scripts need to know, and cannot know by themselves. No link ends at a refusal."""
+    sees = request.user.has_perm
     return {
         "stream": f"{reverse('notifications:stream')}?topics={OPS},{live.FIGURES}",
         "state": reverse("operations-state"),
         "steer": reverse("operations-queue"),
         "login": f"{reverse('admin:login')}?next={reverse('operations')}",
         "user": str(request.user.pk),
-        "mayPause": request.user.has_perm("jobs.pause_queue"),
+        "mayPause": sees("jobs.pause_queue"),
         "links": {
             "job": _link("admin:jobs_job_change"),
-            "dead": _link("admin:jobs_deadletter_change"),
-            "workflow": _link("admin:jobs_workflow_change"),
+            "dead": _link(f"admin:jobs_{'deadletter' if sees('jobs.view_deadletter') else 'job'}_change"),
+            "workflow": _link("admin:jobs_workflow_change") if sees("jobs.view_workflow") else "",
         },
     }
 

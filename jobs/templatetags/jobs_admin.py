@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.apps import apps
 from django.db.models import Model
 from django.template.defaultfilters import capfirst
-from django.utils.html import escape
+from django.utils.html import conditional_escape, escape
 from django.utils.safestring import SafeString, mark_safe
 
 from jobs import display
@@ -63,6 +64,13 @@ def plus(number: int, more: int) -> int:
 def act_url(opts: Any) -> str:
     """The name of the address where a model's acts are confirmed."""
     return f"admin:jobs_{opts.model_name}_act"
+
+
+@register.simple_tag(takes_context=True)
+def way_to(context: dict[str, Any], model: str, key: Any, text: Any = "") -> SafeString:
+    """A link to the page of one of our objects, or the text alone for a reader who may not see it."""
+    found = display.way_to(context["user"], apps.get_model("jobs", model), key, text or f"#{key}")
+    return conditional_escape(found)
 
 
 @register.simple_tag

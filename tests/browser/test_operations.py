@@ -120,6 +120,22 @@ def test_a_queue_that_somebody_else_pauses_is_seen_to_be_paused(login: Login) ->
     expect(row(anna, "queues", "mail")).not_to_contain_text("paused", timeout=SOON)
 
 
+def test_what_happened_is_told_in_the_words_of_the_record(login: Login) -> None:
+    told = login("anna").evaluate(
+        """async () => {
+          const page = document.querySelector('script[src*="operations/page"]').src;
+          const { Feed } = await import(page.replace("page.js", "feed.js"));
+          const list = document.createElement("ol");
+          const feed = new Feed(list, document.createElement("p"));
+          for (const target_type of ["queue", "deadletterrun"])
+            feed.add({ kind: "operator.action", at: "2030-01-01T00:00:00Z",
+              data: { actor: "ada", action: "stop", target_type, target_id: "7", reason: "" } });
+          return [...list.querySelectorAll("span")].map((entry) => entry.textContent);
+        }"""
+    )
+    assert told == ["ada: stop dead-letter run 7", "ada: stop queue 7"]
+
+
 def test_a_refusal_is_said_in_the_dialog(login: Login) -> None:
     anna = login("anna")
     submit(anna, "mail.send")

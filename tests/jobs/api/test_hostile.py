@@ -97,6 +97,22 @@ def test_a_bad_body_is_a_400_that_says_why_and_leaves_nothing(operator: Any, bod
     assert Job.objects.count() == Queue.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/schedules", {"name": "n", "kind": "api.note", "cron": "* * * * *", "misfire": "x" * 100_000}),
+        ("/schedules", {"name": "n", "kind": "api.note", "cron": "* * * * *", "misfire": [1] * 20_000}),
+        ("/jobs", {"kind": "api.note", "x" * 100_000: 1}),
+        ("/jobs", {"kind": "x" * 100_000}),
+        ("/jobs/bulk", {"jobs": [{"kind": "api.note", "x" * 10_000: 1}] * 10}),
+    ],
+)
+def test_what_is_refused_is_not_sent_back_whole(operator: Any, path: str, body: dict[str, Any]) -> None:
+    answer = operator.ask("POST", path, body)
+    problem(answer, 400)
+    assert len(answer.content) < 25_000
+
+
 @pytest.mark.parametrize("payload", ['{"a":"\\ud83d\\ude00"}', '{"a":"\\\\u0000"}', '{"a":1e15,"b":-0.0}'])
 def test_what_only_looks_hostile_is_stored_as_it_is(operator: Any, payload: str) -> None:
     made = operator.raw("/jobs", note(payload))

@@ -6,11 +6,14 @@ import { moment } from "./words.js";
 const LENGTH = 20;
 const SAME = 3000; // an action and its event carry the times of two moments of one transaction
 
+const WORDS = { deadletterrun: "dead-letter run", deadlettergroup: "dead-letter group" }; // as in the record of actions
+
 const SENTENCES = {
   "operator.action": (data) => {
+    const target = `${WORDS[data.target_type] ?? data.target_type} ${data.target_id}`;
     const more = data.count > 1 ? ` and ${data.count - 1} more` : "";
     const why = data.reason ? `: ${data.reason}` : "";
-    return ["act", `${data.actor}: ${data.action} ${data.target_type} ${data.target_id}${more}${why}`];
+    return ["act", `${data.actor}: ${data.action} ${target}${more}${why}`];
   },
   "worker.started": (data) => ["good", `Worker ${data.name} started`],
   "worker.stopped": (data) => ["calm", `Worker ${data.name} stopped`],
