@@ -19,6 +19,7 @@ from jobs.core import dag
 from jobs.core.backoff import Backoff
 from jobs.database import django_cursor
 from jobs.errors import InvalidSubmission
+from jobs.lean import LeanCursor, is_lean
 from jobs.payloads import check_text
 from jobs.specs import JobSpec, prepare, prepare_alike
 from jobs.states import State
@@ -152,7 +153,7 @@ def _insert_alone(job: NewJob, user_id: int | None) -> int | None:
 
 
 def _insert_here(connection: BaseDatabaseWrapper, job: NewJob, user_id: int | None) -> int | None:
-    with django_cursor(connection) as cursor:
+    with LeanCursor(connection) if is_lean(connection) else django_cursor(connection) as cursor:
         job_id = submitting.insert_job(cursor, job, user_id=user_id)
     if job_id is not None:
         ring(WAKE, connection)

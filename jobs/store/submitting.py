@@ -38,7 +38,7 @@ def insert_job(cursor: Cursor, job: NewJob, *, user_id: int | None = None) -> in
         "after": after,
     }
     found = rows(cursor, "insert_job", params)
-    return found[0][0] if found else None
+    return int(found[0][0]) if found else None
 
 
 def insert_alike(cursor: Cursor, alike: Alike, *, user_id: int | None = None) -> list[int]:
