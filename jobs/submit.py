@@ -34,9 +34,12 @@ __all__ = ["WAKE", "JobSpec", "Submitted", "prepare", "submit", "submit_many", "
 WAKE = "opsched_jobs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Submitted:
-    """What became of a spec: the job's id and its first state. `existing`: for a duplicate, of the job it met."""
+    """What became of a spec: the job's id and its first state. `existing`: for a duplicate, of the job it met.
+
+    Not frozen, because a bulk makes many: that took half of its time in the client.
+    """
 
     id: int
     state: State
