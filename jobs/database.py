@@ -81,6 +81,7 @@ def django_cursor(connection: BaseDatabaseWrapper | None = None) -> Any:
     Django's cursors put the values into the text, so that each submission would be parsed and planned anew.
     """
     connection = connection or connections["default"]
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     if not conf.get().PREPARE_STATEMENTS:
         return connection.cursor()
@@ -140,6 +141,10 @@ def in_transaction(
             logger.info("transaction again (%s, try %d)", type(error).__name__, attempt)
         except errors.IdleInTransactionSessionTimeout as error:
             # To the driver it is an internal error; to everybody here it is a connection that was lost.
+            raise psycopg.OperationalError(str(error)) from error
+        except errors.FeatureNotSupported as error:
+            # A migration changed a type beneath a prepared statement ("cached plan must not change result type").
+            connection.close()
             raise psycopg.OperationalError(str(error)) from error
     raise AssertionError("unreachable")
 

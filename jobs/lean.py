@@ -25,8 +25,10 @@ __all__ = ["LeanCursor", "is_lean"]
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _numbers = itertools.count(1)
-_prepared: WeakKeyDictionary[psycopg.Connection[Any], set[bytes]] = WeakKeyDictionary()
-"""What is prepared on each connection."""
+_prepared: WeakKeyDictionary[psycopg.Connection[Any], dict[bytes, bytes]] = WeakKeyDictionary()
+"""What is prepared on each connection: names by text."""
+_OUT_OF_DATE = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
+"""Somebody has said DISCARD ALL; or a migration changed the type of what comes back."""
 
 
 def is_lean(connection: BaseDatabaseWrapper) -> bool:
@@ -34,6 +36,7 @@ def is_lean(connection: BaseDatabaseWrapper) -> bool:
 
     Without autocommit the driver begins a transaction with the first statement, of which nobody would tell it here.
     """
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     driver: psycopg.Connection[Any] = connection.connection
     low = driver.pgconn
@@ -65,15 +68,15 @@ class LeanCursor:
 
     def execute(self, query: Any, params: Any = None) -> None:
         """`params`: text, whole numbers and None by name. Raises what the driver's cursor would, as Django's errors."""
-        name, text, places = _numbered(query)
+        text, places = _numbered(query)
         with self._errors, self._connection.lock:
             values = [_as_text(params[place]) for place in places]
             try:
-                result = self._run(name, text, values)
-            except errors.InvalidSqlStatementName:
-                # Somebody has said DISCARD ALL. Nothing has run, and there is no transaction that it could have ended.
-                _prepared.pop(self._connection, None)
-                result = self._run(name, text, values)
+                result = self._run(text, values)
+            except _OUT_OF_DATE:
+                # Nothing has run, and there is no transaction that it could have ended.
+                _prepared[self._connection].pop(text, None)
+                result = self._run(text, values)
         columns = range(result.nfields)
         self._rows = [
             tuple(
@@ -86,13 +89,15 @@ class LeanCursor:
     def fetchall(self) -> list[Any]:
         return self._rows
 
-    def _run(self, name: bytes, text: bytes, values: list[bytes | None]) -> PGresult:
-        low, known = self._connection.pgconn, _prepared.setdefault(self._connection, set())
-        if name not in known:
+    def _run(self, text: bytes, values: list[bytes | None]) -> PGresult:
+        low, names = self._connection.pgconn, _prepared.setdefault(self._connection, {})
+        if text not in names:
+            # Each time another name: after an interrupt before the answer nobody knows whether this one is taken.
+            name = f"opsched_{next(_numbers)}".encode()
             low.send_prepare(name, text)
             self._answer(ExecStatus.COMMAND_OK)
-            known.add(name)
-        low.send_query_prepared(name, values)
+            names[text] = name
+        low.send_query_prepared(names[text], values)
         return self._answer(ExecStatus.TUPLES_OK)
 
     def _answer(self, expected: ExecStatus) -> PGresult:
@@ -103,22 +108,24 @@ class LeanCursor:
 
 
 @cache
-def _numbered(query: str) -> tuple[bytes, bytes, tuple[str, ...]]:
-    """The name under which it is prepared, the text with `$1` for `%(name)s`, the names in the order of the numbers."""
+def _numbered(query: str) -> tuple[bytes, tuple[str, ...]]:
+    """The text with `$1` for `%(name)s`, and the names in the order of the numbers."""
     places = tuple(dict.fromkeys(_PARAMETER.findall(query)))
     number = {place: f"${index}" for index, place in enumerate(places, 1)}
     text = _PARAMETER.sub(lambda found: number[found[1]], query)
-    return f"opsched_{next(_numbers)}".encode(), text.encode(), places
+    if "%" in text:
+        raise ValueError("a percent sign that names no value means something else to the driver's cursor")
+    return text.encode(), places
 
 
 def _as_text(value: Any) -> bytes | None:
     if value is None:
         return None
-    if not isinstance(value, str | int) or isinstance(value, bool):
+    if isinstance(value, str):
+        text = value.encode()
+        if 0 in text:  # it would end there
+            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        return text
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{type(value).__name__} is neither text nor a whole number")
-    text = str(value).encode()
-    if 0 in text:
-        raise psycopg.DataError(
-            "PostgreSQL text fields cannot contain NUL (0x00) bytes"
-        )  # it would end there
-    return text
+    return b"%d" % value

@@ -117,8 +117,9 @@ def ring(channel: str, connection: BaseDatabaseWrapper | None = None) -> None:
 
     `connection`: Django's, for callers that have it at hand; looking it up is most of what a ring costs them.
     """
-    if (connection or transaction.get_connection()).in_atomic_block:
-        transaction.on_commit(lambda: _process["bell"].ring(channel))
+    connection = connection or transaction.get_connection()
+    if connection.in_atomic_block:
+        connection.on_commit(lambda: _process["bell"].ring(channel))
     else:
         _process["bell"].ring(channel)
 

@@ -96,7 +96,7 @@ class SteeredAdmin(ActsMixin, ModelAdmin):
         return lookup in {getattr(spec, "parameter_name", None) for spec in self.list_filter}
 
     def require(self, request: HttpRequest, *permissions: str) -> None:
-        """Raise PermissionDenied with a sentence that names what is missing: to see these objects, or any of these."""
+        """Raise PermissionDenied with a sentence that names what is missing: to see the objects, or one of these."""
         actor = Actor.of(request.user)
         if not self.has_view_permission(request):
             actor.require(f"jobs.view_{self.opts.model_name}")

@@ -84,10 +84,13 @@ class DeadLetterChangeList(KeysetChangeList):
         None where there are no letters, and while something is searched for: the search is no filter of a set, which
         would be larger than the list.
         """
-        if self.query.strip() or not (self.result_list or self.has_active_filters):
-            return []
         names = {"error": "error_class", "kind": "kind", "queue": "queue", "fingerprint": "fingerprint"}
         given = {names[name]: self.given(name) for name in names if self.given(name)}
+        blank = any(
+            not value.strip() for value in given.values()
+        )  # no letter fits; to a form it would be no filter
+        if blank or self.query.strip() or not (self.result_list or self.has_active_filters):
+            return []
         given |= {"workflow": self.given("workflow")} if self.given("workflow") else {}
         return [
             {

@@ -122,11 +122,11 @@ def _equal(found: QuerySet[Any], column: str, value: str | None) -> QuerySet[Any
 
 
 def with_text(found: QuerySet[Any], lookup: str, value: str | None) -> QuerySet[Any]:
-    """Rows that fit a text somebody typed; no column has one with a NUL, and PostgreSQL cannot be asked for it."""
-    value = (value or "").strip()
+    """Rows that fit a text somebody typed: none a blank one, or one with a NUL, which PostgreSQL refuses."""
     if not value:
         return found
-    return found.none() if "\x00" in value else found.filter(**{lookup: value[:200]})
+    value = value.strip()
+    return found.filter(**{lookup: value[:200]}) if value and "\x00" not in value else found.none()
 
 
 def search(found: QuerySet[Job], term: str) -> QuerySet[Job]:

@@ -146,9 +146,8 @@ class KeysetChangeList(ChangeList):
         rows = rows[: self.list_per_page]
         if backwards:
             rows.reverse()
-        for (
-            row
-        ) in rows:  # columns are asked without the request, and some lead to pages that not everybody may see
+        # Columns are asked without the request, and some lead to pages that not everybody may see.
+        for row in rows:
             row.reader = self.reader  # type: ignore[attr-defined]
         if rows:
             self.older = self._cursor(rows[-1]) if more or backwards else None

@@ -29,6 +29,7 @@ logger = logging.getLogger("opsched.api")
 MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 50
 _LONGEST = 1_000
+_LONGEST_NAME = 200
 _URN = "urn:opsched:problem:"
 
 
@@ -135,7 +136,7 @@ def _framework_problem(error: Exception) -> Problem | None:
 
 def _invalid(errors: tuple[tuple[str, str], ...], *, kind: str = "invalid") -> Problem:
     # Some reasons quote what was sent: an answer that is as large as the request helps nobody.
-    errors = tuple((_short(field), _short(reason)) for field, reason in errors)
+    errors = tuple((_short(field, _LONGEST_NAME), _short(reason, _LONGEST)) for field, reason in errors)
     field, reason = errors[0] if errors else ("", "The request is not valid.")
     detail = f"{field}: {reason}" if field else reason
     if len(errors) > 1:
@@ -143,8 +144,8 @@ def _invalid(errors: tuple[tuple[str, str], ...], *, kind: str = "invalid") -> P
     return Problem(status=400, detail=detail, kind=kind, errors=errors[:_MOST_ERRORS])
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+def _short(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def _flat(detail: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -32,7 +32,8 @@ __all__ = ["Coroutines", "until_cancelled"]
 
 logger = logging.getLogger("opsched.worker")
 
-_ENDING_SECONDS = 1.0
+_SHARE = 0.7
+"""Of the time that `stop` gives: the loop ends before it is over, so that what is kept is kept."""
 _never_ended: set[asyncio.Task[Any]] = set()
 
 
@@ -50,6 +51,7 @@ class Coroutines:
         self._thread: threading.Thread | None = None
         self._cleaning: asyncio.Task[None] | None = None
         self._cleaned_at = float("-inf")
+        self._ends_at = float("inf")
 
     def start(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -62,6 +64,8 @@ class Coroutines:
     def stop(self, deadline: float) -> None:
         loop, self._loop = self._loop, None
         if loop is not None and self._thread is not None:
+            now = time.monotonic()
+            self._ends_at = now + _SHARE * max(0.0, deadline - now)
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join(max(0.0, deadline - time.monotonic()))
 
@@ -93,7 +97,7 @@ class Coroutines:
                 loop.run_forever()
             except BaseException:
                 logger.exception("a handler broke out of the loop of async jobs, which goes on")
-        _end(loop)
+        _end(loop, self._ends_at)
 
     async def _serve(self) -> None:
         """Run the next async job. One of these is made for each job, so one that finds none has no more to do."""
@@ -192,27 +196,32 @@ async def until_cancelled(context: JobContext, answer: Awaitable[Any]) -> Any:
         context.when_cancelled(None)
 
 
-def _end(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what is left, let it end, and close the loop.
+def _end(loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+    """Cancel what is left, let it end until the deadline, and close the loop.
 
     What does not end in time is kept: the collector would end it in the middle of whatever it interrupts, and a
     coroutine of asgiref's sets context variables as it ends, which before Python 3.12 can bring the interpreter down.
     """
-    until = time.monotonic() + _ENDING_SECONDS
     told: set[asyncio.Task[Any]] = set()
     # Anew each time: one that ends may have begun another.
-    while (left := asyncio.all_tasks(loop)) and time.monotonic() < until:
+    while (left := asyncio.all_tasks(loop)) and time.monotonic() < deadline:
         for task in left - told:
             task.cancel()
         told |= left
-        try:
-            loop.run_until_complete(asyncio.wait(left, timeout=until - time.monotonic()))
-        except BaseException:
-            logger.exception("a handler that was cancelled broke out of the loop of async jobs")
-    _never_ended.update(left)
+        _run_until(loop, asyncio.wait(left, timeout=deadline - time.monotonic()))
     if not left:
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        _run_until(loop, asyncio.wait_for(loop.shutdown_asyncgens(), max(0.01, deadline - time.monotonic())))
+    _never_ended.update(asyncio.all_tasks(loop))
     loop.close()
+
+
+def _run_until(loop: asyncio.AbstractEventLoop, end: Coroutine[Any, Any, Any]) -> None:
+    try:
+        loop.run_until_complete(end)
+    except TimeoutError:
+        logger.warning("async generators of handlers did not end in time")
+    except BaseException:
+        logger.exception("a handler that was cancelled broke out of the loop of async jobs")
 
 
 def _later(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib
 import signal
 import threading
+import time
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import psycopg
 import pytest
 from django import db
 from django.db import connection, transaction
+from psycopg.pq import ExecStatus
 
 import jobs
-from jobs.lean import LeanCursor, is_lean
+from jobs.lean import LeanCursor, _prepared, is_lean
 from jobs.models import Job, Queue
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
 from tests.races.harness import somebody_waits
@@ -171,11 +174,95 @@ def _seen_waiting() -> bool:
 
 
 def test_an_interrupt_cancels_the_statement(table: Callable[..., list[Any]]) -> None:
-    began = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    began.start()
+    dsn = connection.connection.info.dsn
+
+    def interrupt() -> None:
+        with psycopg.connect(dsn, autocommit=True) as other:
+            sleeps = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%(30)::text'"
+            eventually(lambda: other.execute(sleeps).fetchone() == (1,))
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    began = time.monotonic()
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
         table("SELECT pg_sleep(30)::text")
+    thread.join()
+    assert time.monotonic() - began < 15
     assert table("SELECT 1") == [("1",)]
+
+
+def test_an_interrupt_while_it_is_prepared_leaves_the_connection_usable(
+    runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has the statement then, under a name of which nobody knows."""
+    real = LeanCursor._answer
+    struck: list[bool] = []
+
+    def answer(self: LeanCursor, expected: ExecStatus) -> Any:
+        result = real(self, expected)
+        if expected == ExecStatus.COMMAND_OK and not struck:
+            struck.append(True)
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(LeanCursor, "_answer", answer)
+    _prepared.clear()
+    with pytest.raises(KeyboardInterrupt):
+        jobs.submit("test.echo")
+    jobs.submit("test.echo")
+    jobs.submit("test.echo")
+    assert len(runs) == 3
+    assert Job.objects.count() == 2
+
+
+def test_a_type_that_a_migration_changed_is_learnt_anew(table: Callable[..., list[Any]]) -> None:
+    query = "SELECT description FROM jobs_queue"
+    table(query)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE jobs_queue ALTER description TYPE varchar(501)")
+    try:
+        assert table(query) == [("",)]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE jobs_queue ALTER description TYPE varchar(500)")
+
+
+def test_a_health_check_is_made_before_it(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With CONN_HEALTH_CHECKS the first statement of a request finds out that the database has begun anew."""
+    jobs.submit("test.echo")
+    with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+    wrapper = transaction.get_connection()
+    monkeypatch.setattr(wrapper, "health_check_enabled", True)
+    monkeypatch.setattr(wrapper, "health_check_done", False)
+    jobs.submit("test.echo")
+    assert len(runs) == 2
+    assert Job.objects.count() == 2
+
+
+class Level(int, Enum):
+    HIGH = 9
+
+
+class Line(str, Enum):  # noqa: UP042 - what others have
+    MAIL = "default"
+
+
+def test_members_of_enums_are_their_values(runs: list[str]) -> None:
+    jobs.submit("test.echo", priority=Level.HIGH, queue=Line.MAIL)
+    assert len(runs) == 1
+    assert Job.objects.values_list("priority", "queue").get() == (9, "default")
+
+
+def test_a_text_that_the_driver_would_read_otherwise_is_refused(table: Callable[..., list[Any]]) -> None:
+    with pytest.raises(ValueError, match="percent"):
+        table("SELECT 5 %% 3")
+
+
+def test_what_was_submitted_can_stand_in_a_set() -> None:
+    first, second = jobs.submit_many([jobs.JobSpec(kind="test.echo")] * 2)
+    assert len({first, second, first}) == 2
 
 
 def test_the_usual_way_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ NO_VALUES = [
     ("deadlettergroup", "owner", "bogus"),
     ("deadlettergroup", "error", "Value\x00"),
     ("deadletter", "fingerprint", "\x00"),
+    ("deadletter", "fingerprint", " "),
+    ("deadletter", "error", "\t"),
     ("deadletter", "error", "\x00"),
     ("operatoraction", "target", "bogus"),
     ("operatoraction", "target", "schedule:\x00"),

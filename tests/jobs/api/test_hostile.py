@@ -104,7 +104,7 @@ def test_a_bad_body_is_a_400_that_says_why_and_leaves_nothing(operator: Any, bod
         ("/schedules", {"name": "n", "kind": "api.note", "cron": "* * * * *", "misfire": [1] * 20_000}),
         ("/jobs", {"kind": "api.note", "x" * 100_000: 1}),
         ("/jobs", {"kind": "x" * 100_000}),
-        ("/jobs/bulk", {"jobs": [{"kind": "api.note", "x" * 10_000: 1}] * 10}),
+        ("/jobs/bulk", {"jobs": [{"kind": "api.note", "x" * 10_000: 1}] * 50}),
     ],
 )
 def test_what_is_refused_is_not_sent_back_whole(operator: Any, path: str, body: dict[str, Any]) -> None:
