@@ -52,7 +52,7 @@ class LeanCursor:
     """Runs a statement with named values; the rows are tuples of text. Errors are Django's."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        self._connection: psycopg.Connection[Any] = connection.connection
+        self.connection: psycopg.Connection[Any] = connection.connection
         self._errors = connection.wrap_database_errors
         self._rows: list[tuple[str | None, ...]] = []
 
@@ -69,13 +69,13 @@ class LeanCursor:
     def execute(self, query: Any, params: Any = None) -> None:
         """`params`: text, whole numbers and None by name. Raises what the driver's cursor would, as Django's errors."""
         text, places = _numbered(query)
-        with self._errors, self._connection.lock:
+        with self._errors, self.connection.lock:
             values = [_as_text(params[place]) for place in places]
             try:
                 result = self._run(text, values)
             except _OUT_OF_DATE:
                 # Nothing has run, and there is no transaction that it could have ended.
-                _prepared[self._connection].pop(text, None)
+                _prepared[self.connection].pop(text, None)
                 result = self._run(text, values)
         columns = range(result.nfields)
         self._rows = [
@@ -90,7 +90,7 @@ class LeanCursor:
         return self._rows
 
     def _run(self, text: bytes, values: list[bytes | None]) -> PGresult:
-        low, names = self._connection.pgconn, _prepared.setdefault(self._connection, {})
+        low, names = self.connection.pgconn, _prepared.setdefault(self.connection, {})
         if text not in names:
             # Each time another name: after an interrupt before the answer nobody knows whether this one is taken.
             name = f"opsched_{next(_numbers)}".encode()
@@ -101,7 +101,7 @@ class LeanCursor:
         return self._answer(ExecStatus.TUPLES_OK)
 
     def _answer(self, expected: ExecStatus) -> PGresult:
-        result: PGresult = self._connection.wait(generators.execute(self._connection.pgconn))[-1]
+        result: PGresult = self.connection.wait(generators.execute(self.connection.pgconn))[-1]
         if result.status != expected:
             raise errors.error_from_result(result)
         return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 
+from jobs.lean import LeanCursor
 from tests.support_proxy import Proxy
 
 __all__ = ["MODES", "Fault", "Faults", "label_of", "write_statements"]
@@ -73,7 +74,6 @@ class Faults:
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._real = psycopg.Cursor.execute
         self.seen: Counter[str] = Counter()
         self.fault: Fault | None = None
         self.fired = False
@@ -82,27 +82,33 @@ class Faults:
     def watching(self, fault: Fault | None = None) -> Iterator[None]:
         self.seen.clear()
         self.fault, self.fired = fault, False
-        faults = self
-
-        def execute(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
-            return faults.run(cursor, query, params, **options)
-
-        psycopg.Cursor.execute = execute  # type: ignore[assignment,method-assign]
+        real = {kind: kind.execute for kind in (psycopg.Cursor, LeanCursor)}
+        for kind, execute in real.items():
+            kind.execute = self._in_place_of(execute)  # type: ignore[method-assign]
         try:
             yield
         finally:
-            psycopg.Cursor.execute = self._real  # type: ignore[method-assign]
+            for kind, execute in real.items():
+                kind.execute = execute  # type: ignore[method-assign]
 
-    def run(self, cursor: Any, query: Any, params: Any, **options: Any) -> Any:
-        label = label_of(query) if cursor.connection.info.host == self._proxy.host else None
-        if label is None:
-            return self._real(cursor, query, params, **options)
+    def _in_place_of(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def execute(cursor: Any, query: Any, params: Any = None, **options: Any) -> Any:
+            if label_of(query) is not None and cursor.connection.info.host == self._proxy.host:
+                query, params = self._query(cursor, query, params)
+            return real(cursor, query, params, **options)
+
+        return execute
+
+    def _query(self, cursor: Any, query: str, params: Any) -> tuple[str, Any]:
+        """What is to run in the end; the fault is prepared where it is due."""
+        label = label_of(query)
+        assert label is not None
         number, fault = self.seen[label], self.fault
         self.seen[label] += 1
         if fault is None or self.fired or (label, number) != (fault.label, fault.occurrence):
-            return self._real(cursor, query, params, **options)
+            return query, params
         self.fired = True
         if fault.mode == "before":
-            return self._real(cursor, _END)
+            return _END, None
         self._proxy.cut_after_commit(cursor.connection.info.backend_pid)
-        return self._real(cursor, query, params, **options)
+        return query, params
