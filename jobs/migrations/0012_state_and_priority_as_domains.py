@@ -1,7 +1,7 @@
 """A job's state and priority are checked by their types: a table's CHECKs are read anew by every statement that writes.
 
-That took a tenth of a submission. The table is written anew, under a lock: stop the workers, and reckon with about ten
-seconds for each million jobs that are kept.
+That took a tenth of a submission. The table is written anew, under a lock, and what was prepared on older connections no
+longer fits: stop web and workers, and reckon with some five seconds for each million small jobs.
 """
 
 from __future__ import annotations

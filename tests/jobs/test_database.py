@@ -122,3 +122,29 @@ def test_with_one_cursor_for_all_it_is(own: psycopg.Connection[Any], monkeypatch
         ask_late(own)
     assert queues() == []
     assert own.info.transaction_status is TransactionStatus.IDLE
+
+
+@both
+def test_a_type_that_a_migration_changed_costs_the_connection(
+    own: psycopg.Connection[Any], piped: bool
+) -> None:
+    """To the worker it is a connection that was lost: it makes another, on which everything is prepared anew."""
+
+    def work(cursor: Any) -> list[Any]:
+        cursor.execute("SELECT description FROM jobs_queue", prepare=True)
+        return list(cursor.fetchall())
+
+    dsn = own.info.dsn
+    in_transaction(own, lambda cursor: add(cursor, "a"))
+    assert in_transaction(own, work, piped=piped) == [("",)]
+    with psycopg.connect(dsn) as other:
+        other.execute("ALTER TABLE jobs_queue ALTER description TYPE varchar(501)")
+    try:
+        with pytest.raises(psycopg.OperationalError, match="result type"):
+            in_transaction(own, work, piped=piped)
+        assert own.closed
+        with open_connection("test database anew") as another:
+            assert in_transaction(another, work, piped=piped) == [("",)]
+    finally:
+        with psycopg.connect(dsn) as other:
+            other.execute("ALTER TABLE jobs_queue ALTER description TYPE varchar(500)")
