@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from jobs.models import Ready, WorkerProcess
 from jobs.store import workers
 from jobs.store.claiming import claim
 from jobs.window import Window
-from tests.jobs import kinds  # noqa: F401 - registers the kinds
+from tests.jobs import kinds as declared  # noqa: F401 - registers the kinds
 
 ROOM = 100
 BLOCK = 64
@@ -46,17 +46,21 @@ def cursor(db: None) -> Iterator[Any]:
         yield one
 
 
-def make_worker(*, queues: list[str] | None = None, kind: str = "test.echo", state: str = "live") -> int:
+SERVED = ["test"]
+KINDS = ["test.echo"]
+
+
+def make_worker(*, queues: Sequence[str] = SERVED, kinds: Sequence[str] = KINDS, state: str = "live") -> int:
     with django_cursor() as cursor:
         worker = workers.register(
-            cursor, name="test", hostname="test", pid=1, queues=queues or [], kinds=[kind], concurrency=8
+            cursor, name="test", hostname="test", pid=1, queues=queues, kinds=kinds, concurrency=8
         )
     WorkerProcess.objects.filter(pk=worker).update(state=state)
     return worker
 
 
 def contended(**served: Any) -> Division:
-    division = Division(**{"queues": [], "kinds": ["test.echo"]} | served)
+    division = Division(**{"queues": SERVED, "kinds": KINDS} | served)
     division.note(missed=ROOM, got=ROOM)
     return division
 
@@ -68,7 +72,7 @@ def test_each_of_several_workers_has_a_part_of_its_own(cursor: Any, clock: Clock
 
 def test_nothing_is_divided_without_misses_or_for_small_claims(cursor: Any, clock: Clock) -> None:
     first, _ = make_worker(), make_worker()
-    calm = Division(queues=[], kinds=["test.echo"])
+    calm = Division(queues=SERVED, kinds=KINDS)
     calm.note(missed=ROOM // 4, got=ROOM)
     calm.note(missed=CLAIM_AT_LEAST - 1, got=0)
     assert not calm.wanted
@@ -114,14 +118,37 @@ def test_it_goes_on_while_what_is_in_front_goes(cursor: Any, clock: Clock) -> No
 
 def test_only_those_count_that_take_from_the_same_lanes(cursor: Any, clock: Clock) -> None:
     first = make_worker()
-    make_worker(kind="other.kind")
+    make_worker(kinds=["other.kind"])
     make_worker(queues=["elsewhere"])
     make_worker(state="lost")
-    assert contended(queues=["here"]).part(cursor, first) is WHOLE
-    assert contended().part(cursor, first) == Part(0, 2), (
-        "whoever serves all queues meets the one of elsewhere"
-    )
+    assert contended().part(cursor, first) is WHOLE
+    second = make_worker()
+    assert contended().part(cursor, first) == Part(0, 2)
+    assert contended().part(cursor, second) == Part(1, 2)
     assert contended().part(cursor, 4_000_000) is WHOLE, "a worker that is not among them, having been lost"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"queues": []},
+        {"queues": ["test", "more"]},
+        {"kinds": ["test.echo", "more"]},
+        {"queues": ["test", "more"], "kinds": ["more", "test.echo"]},
+    ],
+)
+def test_workers_that_share_some_lanes_leave_no_block_to_nobody(
+    cursor: Any, clock: Clock, other: dict[str, list[str]]
+) -> None:
+    """Each of two groups looks for all there is."""
+    mine = [make_worker(), make_worker()]
+    lanes = {"queues": SERVED, "kinds": KINDS} | other
+    theirs = [make_worker(queues=lanes["queues"], kinds=lanes["kinds"]) for _ in range(3)]
+    assert [contended().part(cursor, worker) for worker in mine] == [Part(0, 2), Part(1, 2)]
+    served = {
+        name: list(reversed(names)) for name, names in other.items()
+    }  # in whatever order they were named
+    assert [contended(**served).part(cursor, worker) for worker in theirs] == [Part(n, 3) for n in range(3)]
 
 
 def test_of_very_many_workers_some_share_a_part(cursor: Any, clock: Clock) -> None:
@@ -158,11 +185,9 @@ def test_two_workers_drain_a_backlog_and_seldom_meet(cursor: Any) -> None:
     assert drained(cursor) < 0.3
 
 
-def divided(cursor: Any, worker: int, queues: list[str] | None = None, **options: Any) -> list[int]:
+def divided(cursor: Any, worker: int, queues: Sequence[str] = SERVED, **options: Any) -> list[int]:
     """The ids that a worker would ask for, had it just missed some."""
-    window = Window(
-        queues=["test"] if queues is None else queues, kinds=["test.echo"], horizon=3.0, **options
-    )
+    window = Window(queues=queues, kinds=KINDS, horizon=3.0, **options)
     window.poll(cursor, worker)
     window._lines._division.note(missed=ROOM, got=ROOM)
     window.poll(cursor, worker)
@@ -227,11 +252,13 @@ def test_only_what_is_close_to_the_first_is_divided(cursor: Any) -> None:
 
 def test_what_is_close_is_known_of_each_queue_and_over_all_kinds_of_it(cursor: Any) -> None:
     here, there = submitted(200, rank=5_000_000), submitted(200, rank=90_000_000, queue="other")
-    first, _ = make_worker(), make_worker()
+    first, _ = make_worker(queues=[]), make_worker(queues=[])
     assert set(divided(cursor, first, queues=[])) == {*part(here, 0), *part(there, 0)}
     # A lane of another kind in the same queue, much later: nothing of it goes before what is left lying here.
     Ready.objects.filter(job__in=there).update(queue="test", kind="test.other")
-    window = Window(queues=["test"], kinds=["test.echo", "test.other"], horizon=3.0)
+    both = ["test.echo", "test.other"]
+    first, _ = make_worker(kinds=both), make_worker(kinds=both)
+    window = Window(queues=SERVED, kinds=both, horizon=3.0)
     window._lines._division.note(missed=ROOM, got=ROOM)
     window.poll(cursor, first)
     assert window.candidates(10_000) == part(here, 0)
