@@ -86,12 +86,11 @@ class DeadLetterChangeList(KeysetChangeList):
         """
         names = {"error": "error_class", "kind": "kind", "queue": "queue", "fingerprint": "fingerprint"}
         given = {names[name]: self.given(name) for name in names if self.given(name)}
-        blank = any(
-            not value.strip() for value in given.values()
-        )  # no letter fits; to a form it would be no filter
+        given |= {"workflow": self.given("workflow")} if self.given("workflow") else {}
+        # No letter fits a blank filter, which would be none at all to the form.
+        blank = not all(value.strip() for value in given.values())
         if blank or self.query.strip() or not (self.result_list or self.has_active_filters):
             return []
-        given |= {"workflow": self.given("workflow")} if self.given("workflow") else {}
         return [
             {
                 "label": label,

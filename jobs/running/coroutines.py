@@ -62,10 +62,10 @@ class Coroutines:
         self._thread.start()
 
     def stop(self, deadline: float) -> None:
+        now = time.monotonic()
+        self._ends_at = now + _SHARE * max(0.0, deadline - now)  # first: a handler may have stopped the loop
         loop, self._loop = self._loop, None
         if loop is not None and self._thread is not None:
-            now = time.monotonic()
-            self._ends_at = now + _SHARE * max(0.0, deadline - now)
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join(max(0.0, deadline - time.monotonic()))
 

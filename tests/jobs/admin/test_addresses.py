@@ -84,3 +84,12 @@ def test_an_address_with_a_filter_that_does_not_exist_is_refused_in_words(
     answer = as_operator.get("/admin/jobs/job/", {"nonsense": "1"})
     assert answer.status_code == 400
     assert "leave out what stands after the question mark" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", ["error", "kind", "queue", "fingerprint", "workflow"])
+def test_a_blank_filter_leads_to_no_set(name: str, world: World, as_operator: Client) -> None:
+    """To the form that freezes a set it would be no filter at all: the set would be every letter."""
+    assert as_operator.get("/admin/jobs/deadletter/", {name: "x"}).context["cl"].ways
+    page = as_operator.get("/admin/jobs/deadletter/", {name: " "})
+    assert list(page.context["cl"].result_list) == []
+    assert page.context["cl"].ways == []
