@@ -47,7 +47,7 @@ demo: $(STAMP) ## Everything at work in one terminal (PORT=8000)
 test: $(STAMP) ## All tests
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
-test-faults: $(STAMP) ## The long forms of the fault tests, about an hour
+test-faults: $(STAMP) ## The long forms of the fault tests, two hours or more
 	@$(PY) -m pytest -m faults $(PYTEST_ARGS)
 
 coverage: $(STAMP) ## The pure core has no branch that no test takes

@@ -81,10 +81,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(f"the program {program} is not installed")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _tables_are_emptied_where_they_were_written_to() -> Iterator[None]:
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """After migrating: from here on, tables are emptied where they were written to."""
     with pytest.MonkeyPatch.context() as patch:
-        Emptier(patch)
+        with django_db_blocker.unblock():
+            Emptier(patch)
         yield
 
 

@@ -2,7 +2,8 @@
 
 Django's own way truncates all sixty of them, with their hundred indexes, and then makes every content type and
 permission anew: most of the time that a small test of a race took. A table without a page needs no truncation. Where a
-test changed what migrate leaves behind, all of it is done.
+test changed what migrate leaves behind, all of it is emptied and comes back as it was written down after migrating: the
+groups, too, which only a migration makes, and which the next test on the same server may look for.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.core.management.sql import emit_post_migrate_signal
 from django.db import OperationalError, connections, transaction
 from django.test import TransactionTestCase
 from psycopg.errors import DeadlockDetected
 
 __all__ = ["Emptier"]
 
-_MIGRATED = ("auth_permission", "django_content_type")
+_MIGRATED = ("auth_permission", "django_content_type", "auth_group", "auth_group_permissions")
 _SUMS = "SELECT " + ", ".join(
     f"(SELECT sum(hashtextextended(t::text, 0)) FROM {table} t)" for table in _MIGRATED
 )
@@ -29,18 +29,18 @@ _TRIES = 4
 
 
 class Emptier:
-    """Takes the place of the flush for as long as the patch lasts."""
+    """Takes the place of the flush for as long as the patch lasts. Made when the database has just been migrated."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._migrated: Any = None
+        connection = connections["default"]
+        self._contents = connection.creation.serialize_db_to_string()
+        self._sums = _sums(connection)
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: self.empty(connections["default"]))
 
     def empty(self, connection: Any) -> None:
         if self._truncated(connection):
-            emit_post_migrate_signal(verbosity=0, interactive=False, db=connection.alias)
-            with connection.cursor() as cursor:
-                cursor.execute(_SUMS)
-                self._migrated = cursor.fetchone()
+            connection.creation.deserialize_db_from_string(self._contents)
+            self._sums = _sums(connection)
 
     def _truncated(self, connection: Any) -> bool:
         """Truncation locks tables that a web process or worker of the test may be reading.
@@ -58,8 +58,7 @@ class Emptier:
     def _truncate(self, connection: Any) -> bool:
         """True where what migrate left had to go too."""
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(_SUMS)
-            whole = self._migrated is None or cursor.fetchone() != self._migrated
+            whole = _sums(connection) != self._sums
             tables = connection.introspection.django_table_names(include_views=False)
             kept = () if whole else _MIGRATED
             cursor.execute(_WRITTEN, [[table for table in tables if table not in kept]])
@@ -68,3 +67,9 @@ class Emptier:
                 # What refers to them is empty or among them; no table that is kept refers to one that is not.
                 cursor.execute(f"TRUNCATE {written} CASCADE")
         return whole
+
+
+def _sums(connection: Any) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(_SUMS)
+        return cursor.fetchone()
