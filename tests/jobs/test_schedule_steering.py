@@ -117,9 +117,9 @@ def test_running_a_schedule_whose_kind_is_gone_is_refused() -> None:
 
 
 def test_slots_of_a_pause_are_not_filled_afterwards() -> None:
-    made = schedule(cron="* * * * *", misfire="all")
+    made = schedule(cron="0 * * * *", misfire="all")
     steering.pause_schedule(ME, made.pk)
-    Schedule.objects.update(next_slot_at=datetime.now(UTC) - timedelta(minutes=30))
+    Schedule.objects.update(next_slot_at=datetime.now(UTC) - timedelta(hours=30))
     with django_cursor() as cursor:
         assert fill_due(cursor) == 0
     resumed = steering.resume_schedule(ME, made.pk)

@@ -52,6 +52,14 @@ def made(*, late: timedelta, **fields: Any) -> Schedule:
     return Schedule.objects.get(pk=schedule.pk)
 
 
+def due(*, late: timedelta, **fields: Any) -> Schedule:
+    """A schedule with one slot, that long ago (or ahead): half a year away from the next that its expression names,
+    so that no minute that begins meanwhile adds another."""
+    schedule = made(late=timedelta(), **{"cron": f"0 0 1 {(now().month + 5) % 12 + 1} *", **fields})
+    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=now() - late)
+    return Schedule.objects.get(pk=schedule.pk)
+
+
 def next_slot(schedule: Schedule) -> datetime:
     assert schedule.next_slot_at is not None
     return schedule.next_slot_at
@@ -67,16 +75,16 @@ def slots() -> list[datetime]:
 
 
 def test_a_due_slot_becomes_one_job_and_is_bound_to_it() -> None:
-    schedule = made(late=timedelta(seconds=59), payload={"n": 1}, queue="slow", priority=5)
-    due = schedule.next_slot_at
+    schedule = due(late=timedelta(seconds=20), payload={"n": 1}, queue="slow", priority=5)
+    at = schedule.next_slot_at
     assert fill() == 1
     slot = Slot.objects.get()
     job = Job.objects.get(pk=slot.job_id)
-    assert slot.at == due
+    assert slot.at == at
     assert (job.kind, job.payload, job.queue, job.priority, job.state) == (
         "test.echo", {"n": 1}, "slow", 5, "available")  # fmt: skip
     after = Schedule.objects.get()
-    assert after.last_slot_at == due
+    assert after.last_slot_at == at
     assert after.next_slot_at is not None
     assert after.next_slot_at > now()
     (event,) = told("schedule.filled")
@@ -87,7 +95,7 @@ def test_a_due_slot_becomes_one_job_and_is_bound_to_it() -> None:
 def test_what_is_not_due_or_paused_is_left_alone() -> None:
     schedule = made(late=timedelta(minutes=5), name="paused")
     Schedule.objects.filter(pk=schedule.pk).update(paused_at=now())
-    steering.create_schedule(ME, name="later", kind="test.echo", cron="* * * * *", timezone="UTC")
+    due(late=timedelta(minutes=-1), name="later")
     assert fill() == 0
     assert not Slot.objects.exists()
     assert Schedule.objects.get(pk=schedule.pk).next_slot_at == schedule.next_slot_at
@@ -97,8 +105,8 @@ def test_what_is_not_due_or_paused_is_left_alone() -> None:
 def test_missed_slots_are_filled_as_the_schedule_says(misfire: str, number: int) -> None:
     """A slot every two hours, and nobody looked for 20 of them."""
     made(late=timedelta(hours=20), cron="30 */2 * * *", misfire=misfire, name="s")
-    # The newest slot must be older than a minute, or "skip" would rightly fill it: half past is either way.
-    if timedelta() <= now() - _newest("30 */2 * * *") < timedelta(seconds=90):
+    # No slot may be near: "skip" would rightly fill one of the last minute, and another could come meanwhile.
+    if _is_near("30 */2 * * *"):
         Schedule.objects.update(cron="0 1-23/2 * * *")
     schedule = Schedule.objects.get()
     first = next_slot(schedule) - timedelta(seconds=1)
@@ -113,8 +121,9 @@ def test_missed_slots_are_filled_as_the_schedule_says(misfire: str, number: int)
     assert fill() == 0
 
 
-def _newest(cron: str) -> datetime:
-    return CronExpression.parse(cron, "UTC").slots_between(now() - timedelta(hours=3), now(), 5)[-1]
+def _is_near(cron: str) -> bool:
+    near = timedelta(seconds=90)
+    return bool(CronExpression.parse(cron, "UTC").slots_between(now() - near, now() + near, 5))
 
 
 def test_latest_fills_the_newest_of_them() -> None:
@@ -124,9 +133,15 @@ def test_latest_fills_the_newest_of_them() -> None:
 
 
 def test_one_slot_that_is_a_little_late_is_no_misfire() -> None:
-    made(late=timedelta(seconds=59), misfire="skip")
+    due(late=timedelta(seconds=40), misfire="skip")
     assert fill() == 1
     assert told("schedule.missed") == []
+
+
+def test_one_slot_that_is_more_than_a_minute_late_is_one() -> None:
+    due(late=timedelta(seconds=61), misfire="skip")
+    assert fill() == 0
+    assert told("schedule.missed")[0][2]["slots"] == 1
 
 
 def test_catching_up_takes_the_newest_hundred_and_says_how_many_it_left() -> None:
@@ -148,10 +163,9 @@ def test_slots_older_than_the_catch_up_are_let_go() -> None:
 
 
 def test_the_due_slot_is_filled_even_when_the_catch_up_is_tiny() -> None:
-    schedule = made(late=timedelta(hours=2), cron="0 0 1 1 *", misfire="all", catch_up_seconds=1)
-    Schedule.objects.update(next_slot_at=now() - timedelta(seconds=30))
+    schedule = due(late=timedelta(seconds=30), misfire="all", catch_up_seconds=1)
     assert fill() == 1
-    assert schedule.misfire == "all"
+    assert slots() == [schedule.next_slot_at]
 
 
 def test_a_slot_that_exists_already_is_not_filled_again() -> None:
@@ -185,9 +199,9 @@ def test_a_kind_this_worker_does_not_know_leaves_the_slot_for_one_that_does(
 
 
 def test_a_schedule_that_cannot_be_filled_holds_up_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    broken = made(late=timedelta(seconds=59), name="broken", kind="test.sized", payload={"size": 1})
+    broken = due(late=timedelta(seconds=20), name="broken", kind="test.sized", payload={"size": 1})
     Schedule.objects.filter(pk=broken.pk).update(payload={"size": "big"})
-    made(late=timedelta(seconds=59), name="sound")
+    due(late=timedelta(seconds=20), name="sound")
     with caplog.at_level(logging.WARNING, logger="opsched.schedules"):
         assert fill() == 1
     assert 'schedule "broken" cannot be filled here' in caplog.text
@@ -199,14 +213,14 @@ def test_a_schedule_that_cannot_be_filled_holds_up_no_other(caplog: pytest.LogCa
 def test_a_slot_that_could_not_be_filled_is_filled_when_its_schedule_is_mended() -> None:
     """At the time the expression names: another look in a minute used to become a slot of its own."""
     broken = made(late=timedelta(minutes=5), kind="test.sized", payload={"size": 1}, misfire="all")
-    due = next_slot(broken)
+    at = next_slot(broken)
     Schedule.objects.filter(pk=broken.pk).update(payload={"size": "big"})
     assert fill() == 0
-    assert next_slot(Schedule.objects.get()) == due
+    assert next_slot(Schedule.objects.get()) == at
     Schedule.objects.filter(pk=broken.pk).update(payload={"size": 2})
     schedules.try_again()
     assert fill() in (5, 6, 7)
-    assert slots()[0] == due
+    assert slots()[0] == at
     assert {slot.second for slot in slots()} == {0}
 
 
@@ -254,7 +268,7 @@ def test_two_workers_that_look_at_once_fill_each_slot_once() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_that_was_second_finds_nothing_while_the_first_still_holds_the_row() -> None:
-    made(late=timedelta(minutes=5))
+    due(late=timedelta(minutes=5))
     with open_connection("test first") as first, open_connection("test second") as second:
         with first.transaction(), first.cursor() as cursor:
             assert fill_due(cursor) == 1
@@ -286,14 +300,13 @@ def test_without_the_unique_key_a_slot_would_be_filled_twice() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_fires_a_schedule_when_its_slot_comes(bench: Bench) -> None:
     """By its timing wheel: nobody asks the database between the look ahead and the slot."""
-    schedule = made(late=timedelta(seconds=59))
-    at = now() + timedelta(seconds=0.5)
-    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=at, cron="0 0 1 1 *", catch_up_seconds=1)
+    schedule = due(late=timedelta(seconds=-1.5), catch_up_seconds=1)
+    at = next_slot(schedule)
     bench.round()
     assert not Slot.objects.exists()
     wait = bench.scheduler._window.seconds_until_due()
     assert wait is not None
-    assert 0 < wait <= 0.5
+    assert 0 < wait <= 1.5
 
     def fired() -> bool:
         bench.scheduler.tick()  # not round(): nothing makes it poll
