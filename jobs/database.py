@@ -6,8 +6,10 @@ unknown then, and only the caller knows how to find out.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import psycopg
@@ -17,9 +19,10 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from jobs import conf
+from jobs.store.statements import Send
 from notifications.pg import connect
 
-__all__ = ["RETRIED", "django_cursor", "in_transaction", "limit_idle_transactions", "open_connection"]
+__all__ = ["RETRIED", "django_cursor", "in_transaction", "limit_idle_transactions", "open_connection", "pipe"]
 
 logger = logging.getLogger("opsched.worker")
 
@@ -27,6 +30,8 @@ Result = TypeVar("Result")
 RETRIED = (errors.DeadlockDetected, errors.SerializationFailure)
 _TRIES = 5
 _ONLY_WHERE_ASKED = 2**31
+_UNDER_WAY = 1_000_000
+"""Characters of values that a pipe has sent at most without their answers, unless a single statement has more."""
 
 # Planning these statements takes longer than running them, so they are planned once (psycopg prepares them, and the
 # generic plan is right for every batch because all of them go by index).
@@ -68,11 +73,21 @@ class PreparingCursor(psycopg.Cursor[Any]):
 
     def __init__(self, wrapper: Any) -> None:
         super().__init__(wrapper.connection)
-        self._errors = wrapper.wrap_database_errors
+        self._wrapper = wrapper
+        self.errors = wrapper.wrap_database_errors
+
+    def beside(self) -> PreparingCursor:
+        """Another one on the same connection."""
+        return PreparingCursor(self._wrapper)
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        with self._errors:
+        with self.errors:
             return super().execute(query, params, prepare=True, **options)
+
+    def fetchall(self) -> list[Any]:
+        # In a pipe this is where an error arrives.
+        with self.errors:
+            return super().fetchall()
 
 
 def django_cursor(connection: BaseDatabaseWrapper | None = None) -> Any:
@@ -89,6 +104,57 @@ def django_cursor(connection: BaseDatabaseWrapper | None = None) -> Any:
         # Django's default, which forbids it also where a cursor asks. By this one only who asks is served.
         connection.connection.prepare_threshold = _ONLY_WHERE_ASKED
     return PreparingCursor(connection)
+
+
+@contextlib.contextmanager
+def pipe(cursor: Any, *, alone: bool = False) -> Iterator[Send]:
+    """Statements that return rows, in one go: the next one is sent while the server runs those before it.
+
+    `cursor`: of `django_cursor`, inside a transaction, as an error ends all that follow. Where it does not prepare
+    (PREPARE_STATEMENTS) they run one by one; `alone`: there is just one, for which a pipe costs a round trip more.
+    When a megabyte of text is on its way, the next one waits for the oldest answer: the driver would keep, and move
+    about again and again, all that the server has not yet taken.
+    """
+
+    def at_once(query: str, params: Mapping[str, Any]) -> Callable[[], list[Any]]:
+        cursor.execute(query, params)
+        found: list[Any] = cursor.fetchall()
+        return lambda: found
+
+    if alone or not (isinstance(cursor, PreparingCursor) and psycopg.Pipeline.is_supported()):
+        yield at_once
+        return
+    waiting: deque[tuple[int, _Answer]] = deque()
+    on_the_way = 0
+
+    def into_the_pipe(query: str, params: Mapping[str, Any]) -> Callable[[], list[Any]]:
+        nonlocal on_the_way
+        size = sum(len(value) for value in params.values() if isinstance(value, str))
+        while waiting and on_the_way + size > _UNDER_WAY:
+            sent, oldest = waiting.popleft()
+            oldest()
+            on_the_way -= sent
+        # A cursor of its own: an answer may arrive while the next statement is being sent.
+        answer = _Answer(cursor.beside().execute(query, params))
+        waiting.append((size, answer))
+        on_the_way += size
+        return answer
+
+    with cursor.errors, cursor.connection.pipeline():
+        yield into_the_pipe
+
+
+class _Answer:
+    """Rows that are read once, and may be asked for again."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._rows: list[Any] | None = None
+
+    def __call__(self) -> list[Any]:
+        if self._rows is None:
+            self._rows = self._cursor.fetchall()
+        return self._rows
 
 
 class PipedCursor(psycopg.Cursor[Any]):

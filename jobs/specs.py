@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, cycle
 from operator import attrgetter, is_
 from typing import Any
 
@@ -155,9 +156,13 @@ def prepare_alike(specs: Sequence[JobSpec], *, name_items: bool = True) -> Alike
     if job.timed:
         return None
     shared = _shared(first)
-    for spec in specs:
-        if spec is not first and not (type(spec) is JobSpec and _same(_shared(spec), shared)):
-            return None
+    if set(map(type, specs)) != {JobSpec}:
+        return None
+    # The very same values, which most bulks have, are seen without any code of Python's.
+    if not all(map(is_, chain.from_iterable(map(_shared, specs)), cycle(shared))) and not all(
+        _same(_shared(spec), shared) for spec in specs
+    ):
+        return None
     kind = registry.get(first.kind)
     parts = [
         part

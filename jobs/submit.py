@@ -17,13 +17,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from jobs import conf
 from jobs.core import dag
 from jobs.core.backoff import Backoff
-from jobs.database import django_cursor
+from jobs.database import django_cursor, pipe
 from jobs.errors import InvalidSubmission
 from jobs.lean import LeanCursor, is_lean
 from jobs.payloads import check_text
 from jobs.specs import JobSpec, prepare, prepare_alike
 from jobs.states import State
 from jobs.store import submitting
+from jobs.store.limiting import make_queue
 from jobs.store.uniqueness import insert_unique
 from jobs.store.values import Alike, NewJob
 from jobs.unique import Existing, Unique
@@ -140,8 +141,11 @@ def _insert(rows: Sequence[NewJob], user_id: int | None, *, name_items: bool) ->
 def _insert_alike(alike: Alike, user_id: int | None) -> list[Submitted]:
     with transaction.atomic(), django_cursor() as cursor:
         ring(WAKE)
-        ids = submitting.insert_alike(cursor, alike, user_id=user_id)
-    return [Submitted(id=job_id, state=State.AVAILABLE) for job_id in ids]
+        make_queue(cursor, alike.job.queue)
+        with pipe(cursor, alone=len(alike.parts) == 1) as send:
+            ids = submitting.insert_alike(send, alike, user_id=user_id)
+            # The first of them are there while the server still makes the last.
+            return [Submitted(id=job_id, state=State.AVAILABLE) for job_id in ids]
 
 
 def _insert_alone(job: NewJob, user_id: int | None) -> int | None:

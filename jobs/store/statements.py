@@ -6,12 +6,12 @@ tuples, so that no driver's value travels further.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Cursor", "execute", "rows", "statement"]
+__all__ = ["Cursor", "Send", "execute", "rows", "statement"]
 
 _FOLDER = Path(__file__).resolve().parent.parent / "sql"
 
@@ -23,6 +23,10 @@ class Cursor(Protocol):
     def rowcount(self) -> int: ...
     def execute(self, query: Any, params: Any = ...) -> Any: ...
     def fetchall(self) -> list[Any]: ...
+
+
+Send: TypeAlias = Callable[[str, Mapping[str, Any]], Callable[[], list[tuple[Any, ...]]]]
+"""Has a statement run with its values, and returns at once what waits for its rows (`jobs.database.pipe`)."""
 
 
 @cache

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from jobs.events import EventKind, chunks, encode_jobs, job_frame
 from jobs.states import State
-from jobs.store.limiting import make_queue
-from jobs.store.statements import Cursor, execute, rows
+from jobs.store.statements import Cursor, Send, execute, rows, statement
 from jobs.store.timing import watch
 from jobs.store.values import Alike, NewJob
 from notifications.arrays import numbers, texts
@@ -41,8 +40,8 @@ def insert_job(cursor: Cursor, job: NewJob, *, user_id: int | None = None) -> in
     return int(found[0][0]) if found else None
 
 
-def insert_alike(cursor: Cursor, alike: Alike, *, user_id: int | None = None) -> list[int]:
-    """Insert the jobs and tell of them, a part a statement; their ids, in the order given."""
+def insert_alike(send: Send, alike: Alike, *, user_id: int | None = None) -> Iterator[int]:
+    """Insert the jobs and tell of them, a part a statement; their ids, in the order given. Their queue exists."""
     job = alike.job
     before, after = job_frame(EventKind.JOB_SUBMITTED, State.AVAILABLE.value, job.kind, job.queue)
     params = {
@@ -55,14 +54,13 @@ def insert_alike(cursor: Cursor, alike: Alike, *, user_id: int | None = None) ->
         "before": before,
         "after": after,
     }
-    make_queue(cursor, job.queue)
-    ids: list[int] = []
-    for count, payloads in alike.parts:
-        ((placed, _),) = rows(cursor, "insert_alike", params | {"payloads": payloads})
+    text = statement("insert_alike")
+    answers = [(count, send(text, params | {"payloads": payloads})) for count, payloads in alike.parts]
+    for count, answer in answers:
+        ((placed, _),) = answer()
         if len(placed or ()) != count:
             raise AssertionError(f"{count} jobs were to be inserted, not {placed}")
-        ids += placed
-    return ids
+        yield from placed
 
 
 def insert_jobs(
