@@ -14,7 +14,8 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
 $$
 """
 
-# A claim and a completion rewrite the job row; with half of each page free both stay on it and touch no index.
+# A claim and a completion rewrite the job row; with half of each page free both stay on it and touch no index (0013
+# frees more of it, for what an open transaction keeps there).
 #
 # The narrow tables are emptied and filled all the time. A vacuum that gives their empty end back to the system locks the
 # table against everybody meanwhile, and the workers stood still for one or two seconds; so it keeps the pages.
