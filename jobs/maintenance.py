@@ -1,8 +1,9 @@
 """The loops beside the scheduler: heartbeat, rescue, and what running handlers report.
 
-Each has its own connection, so that a slow statement of one never delays the heartbeat. A worker is declared lost only
-after the watcher itself, on its own monotonic clock and an unbroken connection, saw its beat stand still for a whole
-lease: neither a stepped clock nor a restart of the database makes a live worker look dead.
+Each has its own connection, so that a slow statement of one never delays the heartbeat. Here a worker is declared lost
+(one whose process was reaped: `jobs/seat.py`) only after the watcher itself, on its own monotonic clock and an unbroken
+connection, saw its beat stand still for a whole lease: neither a stepped clock nor a restart of the database makes a
+live worker look dead.
 """
 
 from __future__ import annotations

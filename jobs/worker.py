@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import selectors
 import signal
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,11 +24,12 @@ from jobs.expiry import Expirer
 from jobs.keeping import LetterKeeper
 from jobs.loop import DATABASE_AWAY, Loop, first_line
 from jobs.maintenance import Heartbeat, Reporter, Rescuer
+from jobs.registration import sign_off, write_down
 from jobs.registry import Registry, registry
 from jobs.retention import Janitor
 from jobs.running.overdue import Overdue, TooManyLeftBehind
 from jobs.scheduler import Scheduler
-from jobs.store import workers
+from jobs.seat import Seat
 from notifications.doorbell import Listener, ring
 from notifications.pg import Backoff
 from notifications.ticker import Ticker
@@ -48,12 +47,16 @@ CHANNELS = ("opsched_jobs", "opsched_control")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What `runworker` was told. No queues: all of them. `parent`: file descriptor that ends with the supervisor."""
+    """What `runworker` was told. No queues: all of them. `parent`: file descriptor that ends with the supervisor.
+
+    `seat`: of one process among several. Whoever is written in it at the start is dead.
+    """
 
     queues: Sequence[str] = ()
     concurrency: int = 8
     name: str = ""
     parent: int | None = None
+    seat: Seat = field(default_factory=Seat)
     strict: bool = False
     registry: Registry = field(default_factory=lambda: registry)
 
@@ -125,6 +128,7 @@ class Worker:
             try:
                 with open_connection("opsched register") as connection:
                     worker_id: int = in_transaction(connection, self._write_down)
+                    self._options.seat.take(worker_id)
                     ring("opsched_events")
                     return worker_id
             except DATABASE_AWAY as error:
@@ -134,15 +138,12 @@ class Worker:
                 time.sleep(backoff.next())
 
     def _write_down(self, cursor: Any) -> int:
-        options = self._options
-        if self._scheduler is not None:
-            # The old id's heartbeat is not heard any more; without this what it counted last would be lost with it.
-            workers.leave(cursor, self._scheduler.worker_id, stats=dict(self._scheduler.stats))
-        return workers.register(
+        options, scheduler = self._options, self._scheduler
+        return write_down(
             cursor,
-            name=options.name or f"{socket.gethostname()}-{os.getpid()}",
-            hostname=socket.gethostname(),
-            pid=os.getpid(),
+            seat=options.seat,
+            left=None if scheduler is None else (scheduler.worker_id, scheduler.stats),
+            name=options.name,
             queues=options.queues,
             kinds=options.registry.names(),
             concurrency=options.concurrency,
@@ -273,7 +274,7 @@ class Worker:
         for loop in reversed(loops):
             loop.stop()
         self._executor.stop()
-        self._sign_off()
+        sign_off(self.scheduler.worker_id, dict(self.scheduler.stats))
         self.scheduler.close()
         self._close()
         if self._death is not None:
@@ -286,11 +287,3 @@ class Worker:
             self._listener.close()
         self._selector.close()
         self._waker.close()
-
-    def _sign_off(self) -> None:
-        own, stats = self.scheduler.worker_id, dict(self.scheduler.stats)
-        try:
-            with open_connection("opsched sign off") as connection:
-                in_transaction(connection, lambda cursor: workers.stop(cursor, own, stats=stats))
-        except DATABASE_AWAY as error:
-            logger.warning("could not sign off (%s); the lease will tell", first_line(error))

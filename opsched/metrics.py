@@ -50,6 +50,12 @@ _GAUGES = (
         "SELECT state, count(*) FROM jobs_workerprocess WHERE state IN ('live', 'draining') GROUP BY state",
     ),
     (
+        "opsched_lost_running",
+        "Places of living workers that handlers of jobs which they have lost still hold.",
+        (),
+        "SELECT coalesce(sum(lost_running), 0) FROM jobs_workerprocess WHERE state IN ('live', 'draining')",
+    ),
+    (
         "opsched_oldest_available_seconds",
         "How long the first job of the queue has been available.",
         ("queue",),

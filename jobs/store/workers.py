@@ -19,6 +19,7 @@ __all__ = [
     "leave",
     "living",
     "lose",
+    "lose_dead",
     "register",
     "rescue_orphans",
     "session_name",
@@ -108,9 +109,19 @@ def living(cursor: Cursor) -> dict[int, int]:
 
 def lose(cursor: Cursor, *, worker_id: int, beat: int, lease: float) -> bool:
     """Declare a worker lost if its beat still stands where it was watched. True where that was done."""
-    for name, hostname, pid in rows(
-        cursor, "lose_worker", {"worker": worker_id, "beat": beat, "lease": lease}
-    ):
+    return _lose(cursor, worker_id, {"beat": beat, "lease": lease, "pid": None, "hostname": None})
+
+
+def lose_dead(cursor: Cursor, *, worker_id: int, hostname: str, pid: int) -> bool:
+    """Declare a worker lost whose process has ended: its parent has reaped it. True where it had not signed off.
+
+    False as well where the id is that of another process by now.
+    """
+    return _lose(cursor, worker_id, {"beat": None, "lease": None, "pid": pid, "hostname": hostname})
+
+
+def _lose(cursor: Cursor, worker_id: int, how: dict[str, Any]) -> bool:
+    for name, hostname, pid in rows(cursor, "lose_worker", {"worker": worker_id} | how):
         end_sessions(cursor, session_name(worker_id))
         append(
             cursor,

@@ -38,7 +38,7 @@ class Storm:
 
 
 SHORT = Storm(jobs=900, every=1.0, timeout=40.0, settings="tests.crash.settings_storm")
-LONG = Storm(jobs=20_000, every=2.0, timeout=600.0, settings="opsched.settings")
+LONG = Storm(jobs=20_000, every=2.0, timeout=600.0, settings="tests.crash.settings_blameless")
 
 
 def submit(history: History, count: int) -> dict[str, int]:

@@ -12,9 +12,11 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from rest_framework.authtoken.models import Token
 
+from jobs.models import WorkerProcess
 from notifications import epoch
 from notifications.ticker import Ticker
 from opsched.metrics import DatabaseFigures
+from tests.jobs.ground import make_worker
 from tests.support import eventually
 
 
@@ -90,6 +92,18 @@ def test_figures_are_prometheus_text(client: Client) -> None:
     assert "opsched_database_up 1.0" in text
     assert "process_resident_memory_bytes" in text
     assert "opsched_database_connections" in text
+
+
+@pytest.mark.django_db
+def test_figures_tell_what_lost_jobs_still_hold_in_living_workers() -> None:
+    def held() -> float:
+        figures = [metric for metric in DatabaseFigures().collect() if metric.name == "opsched_lost_running"]
+        return figures[0].samples[0].value
+
+    assert held() == 0
+    for state, still in (("live", 2), ("draining", 3), ("lost", 50), ("stopped", 50)):
+        WorkerProcess.objects.filter(pk=make_worker(state)).update(state=state, lost_running=still)
+    assert held() == 5
 
 
 @pytest.mark.django_db

@@ -14,6 +14,7 @@ from django.db import connections
 from jobs import conf
 from jobs.errors import ConfigurationError
 from jobs.registry import NAME
+from jobs.seat import Seat
 from jobs.supervisor import Supervisor
 from jobs.worker import BEGIN_ANEW, Options, Worker
 
@@ -60,6 +61,8 @@ class Command(BaseCommand):
         # What Django opened while starting must not be shared by forked processes.
         connections.close_all()
 
+        seats = [Seat() for _ in range(options["processes"])]
+
         def child(parent: int | None, number: int) -> int:
             name = options["name"] and (
                 f"{options['name']}-{number}" if options["processes"] > 1 else options["name"]
@@ -70,6 +73,7 @@ class Command(BaseCommand):
                     concurrency=options["concurrency"],
                     name=name,
                     parent=parent,
+                    seat=seats[number],
                     strict=options["strict"],
                 )
             ).run()
