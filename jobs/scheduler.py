@@ -33,7 +33,7 @@ __all__ = ["Scheduler", "Tick"]
 EVENTS = "opsched_events"
 _LATER = {State.RETRYABLE, State.SCHEDULED}
 STALE_SECONDS, BUSY_SECONDS = 1.0, 0.25
-LOOK_AGAIN, SOON = 0.01, 0.005
+LOOK_AGAIN, SOON, YIELD = 0.01, 0.005, 0.00005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +114,8 @@ class Scheduler:
         self._heed(written)
         if not self.draining:
             self._look_at_timers()
-        return Tick(
-            recorded=len(written.recorded.recorded),
-            claimed=len(written.jobs),
-            promoted=len(written.moved),
-        )
+        recorded = len(written.recorded.recorded)
+        return Tick(recorded=recorded, claimed=len(written.jobs), promoted=len(written.moved))
 
     def wait_seconds(self) -> float:
         """How long nothing needs this loop, if nobody wakes it."""
@@ -275,6 +272,9 @@ class Scheduler:
         if claimed:
             self._busy_until = time.monotonic() + BUSY_SECONDS
             self._executor.put(claimed)
+            if not len(self._window):
+                # The interpreter would let this thread go on with what is not urgent before a handler may begin.
+                time.sleep(YIELD)
         self._return_stale()
 
     def _return_stale(self) -> None:
