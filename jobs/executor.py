@@ -23,12 +23,15 @@ from jobs.store.values import ClaimedJob
 
 __all__ = ["Ended", "Executor"]
 
+_YIELD = 0.00005
+
 
 class Executor:
     """`concurrency` jobs at once. `wake` is called from other threads when the scheduler has something to do."""
 
     def __init__(self, *, registry: Registry, concurrency: int, wake: Callable[[], None]) -> None:
         self._registry = registry
+        self._concurrency = concurrency
         self._attempts = Attempts()
         gate = Gate()
         self._processes = Processes(self._attempts)
@@ -64,6 +67,9 @@ class Executor:
                 self._coroutines.put(loops[job.kind], job)
             else:
                 self._threads.put(job)
+        if 0 < len(jobs) <= self._concurrency:
+            # The interpreter would let the caller go on with what is not urgent before an idle thread may begin.
+            time.sleep(_YIELD)
 
     def collect(self) -> list[Ended]:
         """Everything that ended since the last call."""

@@ -33,7 +33,7 @@ __all__ = ["Scheduler", "Tick"]
 EVENTS = "opsched_events"
 _LATER = {State.RETRYABLE, State.SCHEDULED}
 STALE_SECONDS, BUSY_SECONDS = 1.0, 0.25
-LOOK_AGAIN, SOON, YIELD = 0.01, 0.005, 0.00005
+LOOK_AGAIN, SOON = 0.01, 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,9 +272,6 @@ class Scheduler:
         if claimed:
             self._busy_until = time.monotonic() + BUSY_SECONDS
             self._executor.put(claimed)
-            if not len(self._window):
-                # The interpreter would let this thread go on with what is not urgent before a handler may begin.
-                time.sleep(YIELD)
         self._return_stale()
 
     def _return_stale(self) -> None:

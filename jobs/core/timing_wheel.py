@@ -5,6 +5,10 @@ due. Promises: nothing fires before its microsecond, nothing twice, nothing is l
 `(due, insertion)`; insert and cancel are O(1) (O(log n) inside the current second). What lies beyond the horizon is
 refused and stays in the database. It must not read a clock: `now_us` is the caller's estimate of the database's clock.
 
+How. The due time of a timer stands in one place (`_due`); a slot is a list of timers in order of insertion. Cancelling
+and moving change only that one place: a timer that a list still names means nothing there, and is left out when the
+second of the slot comes, or when more such names stand about than there are timers (and one a slot).
+
 Steps of the clock. Forwards, by any distance: all that is then due fires at once, in order. Backwards: nothing that has
 fired comes back and nothing is lost; what has not fired waits until the new clock reaches it. The wheel itself never
 turns back: until the clock has caught up, timers below the second it had reached are kept in the exact heap.
@@ -23,6 +27,8 @@ SLOT_US = 1_000_000
 
 # Stale heap entries below this number are not worth a rebuild.
 _SMALL = 64
+# To look whether too many names stand for nothing takes as long as an insertion, so it is done once in 64 of them.
+_SELDOM = 63
 
 Timer = TypeVar("Timer", bound=Hashable)
 
@@ -35,12 +41,13 @@ def _second_of(at_us: int) -> int:
 class TimingWheel(Generic[Timer]):
     """A set of hashable timers, each with one due time in microseconds since 1970. Not thread-safe."""
 
-    __slots__ = ("_due", "_end", "_exact", "_heap", "_reached", "_slots", "_soonest", "_turn")
+    __slots__ = ("_due", "_end", "_exact", "_heap", "_listed", "_reached", "_slots", "_soonest", "_turn")
 
     def __init__(self, now_us: int) -> None:
         self._due: dict[Timer, int] = {}
-        # The ring: seconds _reached + 1 to _reached + 3599, each a dict from timer to due, in order of insertion.
-        self._slots: list[dict[Timer, int]] = [{} for _ in range(SLOTS)]
+        # The ring: seconds _reached + 1 to _reached + 3599. Some names stand for nothing; of two the last counts.
+        self._slots: list[list[Timer]] = [[] for _ in range(SLOTS)]
+        self._listed = 0  # names in all of them
         self._reached = _second_of(now_us)
         self._end = self._reached + SLOTS
         # The second that was reached, and all before it: (due, turn, timer); live while `_exact` has that turn.
@@ -64,14 +71,18 @@ class TimingWheel(Generic[Timer]):
 
         False when `due_us` is beyond the horizon: then the wheel holds nothing for `timer`, not even its earlier time.
         """
-        if timer in self._due:
+        due = self._due
+        if timer in due:
             self.cancel(timer)
-        second = _second_of(due_us)
+        second = due_us // SLOT_US
         if second >= self._end:
             return False
-        self._due[timer] = due_us
+        due[timer] = due_us
         if second > self._reached:
-            self._slots[second % SLOTS][timer] = due_us
+            self._slots[second % SLOTS].append(timer)
+            self._listed = listed = self._listed + 1
+            if not listed & _SELDOM:
+                self._keep_within_bounds()
         else:
             self._insert_exactly(timer, due_us)
         if self._soonest is not None and due_us < self._soonest:
@@ -83,10 +94,7 @@ class TimingWheel(Generic[Timer]):
         due_us = self._due.pop(timer, None)
         if due_us is None:
             return False
-        second = _second_of(due_us)
-        if second > self._reached:
-            del self._slots[second % SLOTS][timer]
-        else:
+        if due_us // SLOT_US <= self._reached:
             del self._exact[timer]
         if due_us == self._soonest:
             self._soonest = None
@@ -133,21 +141,45 @@ class TimingWheel(Generic[Timer]):
         """Make `second` the current one; return what all seconds before it still held."""
         waiting = self._heap if len(self._heap) == len(self._exact) else self._live_entries()
         passed = [entry[2] for entry in sorted(waiting)]
-        slots = self._slots
+        when = self._due.__getitem__
         for number in range(self._reached + 1, min(second, self._reached + SLOTS)):
-            if slot := slots[number % SLOTS]:
-                # A dict keeps the order of insertion and the sort is stable: (due, insertion).
-                passed += sorted(slot, key=slot.__getitem__)
-                slot.clear()
+            # In order of insertion, and the sort is stable: (due, insertion).
+            passed += sorted(self._empty(number), key=when)
+        current = self._empty(second)
         self._reached = second
-        current = slots[second % SLOTS]
         turns = range(self._turn + 1, self._turn + 1 + len(current))
         self._turn += len(current)
         self._exact = dict(zip(current, turns, strict=True))
-        self._heap = list(zip(current.values(), turns, current, strict=True))
+        self._heap = list(zip(map(when, current), turns, current, strict=True))
         heapify(self._heap)
-        current.clear()
         return passed
+
+    def _empty(self, number: int) -> list[Timer]:
+        """Take out what waits for a second of the ring, in order of insertion."""
+        slot = self._slots[number % SLOTS]
+        if not slot:
+            return slot
+        self._slots[number % SLOTS] = []
+        self._listed -= len(slot)
+        return self._waiting(slot, number)
+
+    def _waiting(self, slot: list[Timer], number: int) -> list[Timer]:
+        """Those in the slot of this second that are to wait for it, each once, in order of insertion."""
+        find, begin, end = self._due.get, number * SLOT_US, (number + 1) * SLOT_US
+        live = [timer for timer in slot if begin <= find(timer, end) < end]
+        if len(set(live)) < len(live):
+            live = list(dict.fromkeys(reversed(live)))
+            live.reverse()
+        return live
+
+    def _keep_within_bounds(self) -> None:
+        """When too many names stand for nothing, leave them out: linear, and once in as many insertions."""
+        if self._listed <= 2 * len(self._due) + SLOTS:
+            return
+        for number in range(self._reached + 1, self._reached + SLOTS):
+            if slot := self._empty(number):
+                self._slots[number % SLOTS] = slot
+                self._listed += len(slot)
 
     def _find_soonest(self) -> int:
         heap, exact = self._heap, self._exact
@@ -156,4 +188,5 @@ class TimingWheel(Generic[Timer]):
         if heap:
             return heap[0][0]
         ahead = range(self._reached + 1, self._reached + SLOTS)
-        return next(min(slot.values()) for number in ahead if (slot := self._slots[number % SLOTS]))
+        found = (self._waiting(slot, number) for number in ahead if (slot := self._slots[number % SLOTS]))
+        return min(map(self._due.__getitem__, next(filter(None, found))))

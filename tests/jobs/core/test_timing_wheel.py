@@ -158,6 +158,36 @@ def test_a_timer_moved_again_and_again_inside_the_current_second_does_not_grow_t
     assert sorted(wheel.advance(NOW + 200)) == list(range(10))
 
 
+def test_timers_moved_about_the_hour_do_not_grow_the_wheel_and_fire_when_they_were_put_last() -> None:
+    """Each move leaves a name in a slot; when too many stand there for nothing they are left out, order kept."""
+    rng = Random(1)
+    wheel: TimingWheel[int] = TimingWheel(NOW)
+    model: dict[int, int] = {}
+    most = 0
+    for turn in range(20_000):
+        timer, at = turn % 10, NOW + rng.choice([10, 20, 20, 3_000]) * SLOT_US + rng.randrange(2)
+        wheel.insert(timer, at)
+        model.pop(timer, None)
+        model[timer] = at
+        most = max(most, sum(map(len, wheel._slots)))
+    assert SLOTS < most <= 2 * 10 + SLOTS + 64
+    assert wheel._listed == sum(map(len, wheel._slots))
+    assert wheel.next_due_us() == min(model.values())
+    assert wheel.advance(NOW + HOUR_US) == sorted(model, key=model.__getitem__)
+    assert wheel._listed == 0
+
+
+def test_what_was_cancelled_leaves_no_name_behind_when_its_second_is_over() -> None:
+    wheel: TimingWheel[int] = TimingWheel(NOW)
+    for timer in range(100):
+        wheel.insert(timer, NOW + 5 * SLOT_US)
+        wheel.cancel(timer)
+    assert len(wheel) == 0
+    assert wheel.next_due_us() is None
+    assert wheel.advance(NOW + 6 * SLOT_US) == []
+    assert not any(wheel._slots)
+
+
 def test_a_resident_timer_takes_less_than_400_bytes() -> None:
     """At 1 M it is less (`benchmarks/structures.py`); the ids are the caller's, and are counted here all the same."""
     count = 40_000
