@@ -5,11 +5,12 @@ database decides who runs. Promises: ids leave in order of key, equal keys in th
 remove and pop are O(log n) amortised; at most twice as many entries are stale as are live (and 256).
 It must not look at time, nor compare two ids.
 
-How. An entry is `(key, version, id)`; the index holds the one live entry of an id, and an entry that is not that object
-is stale: update and remove only touch the index. New entries are appended unsorted (`_fresh`). The next look at the
-front puts a few of them on the heap; many of them are sorted, with the heap, into the run, whose smallest entry is at
-its end. Sorting once in C is several times faster than as many heap pops, and the heap stays a quarter of the run,
-which bounds what a merge costs per entry. `docs/performance.md` has the designs that lost.
+How. An entry is `(first element of the key, key, version, id)`: first elements compare faster than keys, and where they
+differ nothing else is compared. The index holds the one live entry of an id, and an entry that is not that object is
+stale: update and remove only touch the index. New entries are appended unsorted (`_fresh`). The next look at the front
+puts a few of them on the heap; many of them are sorted, with the heap, into the run, whose smallest entry is at its
+end. Sorting once in C is several times faster than as many heap pops, and the heap stays a quarter of the run, which
+bounds what a merge costs per entry. `docs/performance.md` has the designs that lost.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = ["IndexedPriorityQueue", "Key"]
 
 Key: TypeAlias = tuple[Any, ...]
 Id = TypeVar("Id", bound=Hashable)
+_Entry: TypeAlias = tuple[Any, Key, int, Id]
 
 # Below this many entries a sort costs less than deciding whether it is worth it.
 _SMALL = 64
@@ -47,10 +49,10 @@ class IndexedPriorityQueue(Generic[Id]):
     __slots__ = ("_fresh", "_heap", "_index", "_run", "_version")
 
     def __init__(self) -> None:
-        self._index: dict[Id, tuple[Key, int, Id]] = {}
-        self._fresh: list[tuple[Key, int, Id]] = []
-        self._heap: list[tuple[Key, int, Id]] = []
-        self._run: list[tuple[Key, int, Id]] = []
+        self._index: dict[Id, _Entry[Id]] = {}
+        self._fresh: list[_Entry[Id]] = []
+        self._heap: list[_Entry[Id]] = []
+        self._run: list[_Entry[Id]] = []
         self._version = 0
 
     @classmethod
@@ -60,11 +62,11 @@ class IndexedPriorityQueue(Generic[Id]):
         `in_order`: the keys are known to ascend, so that nothing has to be sorted.
         """
         queue = cls()
-        made = [(key, version, item) for version, (key, item) in enumerate(entries, 1)]
-        queue._index = {entry[2]: entry for entry in made}
+        made = [(key[0], key, version, item) for version, (key, item) in enumerate(entries, 1)]
+        queue._index = {entry[3]: entry for entry in made}
         queue._version = len(made)
         if len(queue._index) < queue._version:
-            raise DuplicateItem(next(entry[2] for entry in made if queue._index[entry[2]] is not entry))
+            raise DuplicateItem(next(entry[3] for entry in made if queue._index[entry[3]] is not entry))
         if in_order:
             made.reverse()
             queue._run = made
@@ -81,14 +83,14 @@ class IndexedPriorityQueue(Generic[Id]):
     def key_of(self, item: Id) -> Key:
         """The key under which `item` is queued. Raises `UnknownItem`."""
         try:
-            return self._index[item][0]
+            return self._index[item][1]
         except KeyError:
             raise UnknownItem(item) from None
 
     def push(self, item: Id, key: Key) -> None:
         """Queue `item`. Raises `DuplicateItem` (and changes nothing) when it is queued already."""
         self._version = version = self._version + 1
-        entry = (key, version, item)
+        entry = (key[0], key, version, item)
         if self._index.setdefault(item, entry) is not entry:
             raise DuplicateItem(item)
         self._fresh.append(entry)
@@ -99,7 +101,7 @@ class IndexedPriorityQueue(Generic[Id]):
         if item not in index:
             raise UnknownItem(item)
         self._version = version = self._version + 1
-        index[item] = entry = (key, version, item)
+        index[item] = entry = (key[0], key, version, item)
         fresh.append(entry)
         if not version & _SELDOM:
             self._keep_within_bounds()
@@ -129,9 +131,9 @@ class IndexedPriorityQueue(Generic[Id]):
         self._drop_stale_front()
         heap, run = self._heap, self._run
         if heap and (not run or heap[0] < run[-1]):
-            return heap[0][2]
+            return heap[0][3]
         if run:
-            return run[-1][2]
+            return run[-1][3]
         raise EmptyQueue
 
     def pop(self) -> Id:
@@ -141,7 +143,7 @@ class IndexedPriorityQueue(Generic[Id]):
         heap, run, index = self._heap, self._run, self._index
         while run or heap:
             entry = heappop(heap) if heap and (not run or heap[0] < run[-1]) else run.pop()
-            item = entry[2]
+            item = entry[3]
             # One look-up in the usual case; a newer entry of the same id is put back.
             live = index.pop(item, None)
             if live is entry:
@@ -160,14 +162,14 @@ class IndexedPriorityQueue(Generic[Id]):
             self._settle()
         find = self._index.get
         entries = merge(reversed(self._run), self._heap_in_order()) if self._heap else reversed(self._run)
-        live = (entry[2] for entry in entries if find(entry[2]) is entry)
+        live = (entry[3] for entry in entries if find(entry[3]) is entry)
         return list(islice(live, max(limit, 0)))
 
     def _drop_stale_front(self) -> None:
         heap, run, find = self._heap, self._run, self._index.get
-        while run and find(run[-1][2]) is not run[-1]:
+        while run and find(run[-1][3]) is not run[-1]:
             run.pop()
-        while heap and find(heap[0][2]) is not heap[0]:
+        while heap and find(heap[0][3]) is not heap[0]:
             heappop(heap)
 
     def _settle(self) -> None:
@@ -200,7 +202,7 @@ class IndexedPriorityQueue(Generic[Id]):
         if len(self._fresh) + len(self._heap) + len(self._run) > 3 * len(self._index) + _SMALL:
             self._run, self._heap, self._fresh = [], [], list(self._index.values())
 
-    def _heap_in_order(self) -> Iterator[tuple[Key, int, Id]]:
+    def _heap_in_order(self) -> Iterator[_Entry[Id]]:
         """Walk the heap smallest first without changing it: a heap of places, starting at the root."""
         heap = self._heap
         places = [(heap[0], 0)]
@@ -211,13 +213,13 @@ class IndexedPriorityQueue(Generic[Id]):
                 heappush(places, (heap[child], child))
 
 
-def _sort(entries: list[tuple[Key, int, Any]]) -> None:
+def _sort(entries: list[_Entry[Any]]) -> None:
     """By key, then version. Ids are never reached, because no two versions are the same.
 
     Bare first elements compare about three times faster in C than tuples. So they go first, and the whole entries
     only if some are equal; where most are, by the whole entries at once.
     """
-    firsts = list(map(_first, map(_first, entries)))
+    firsts = list(map(_first, entries))
     different = len(set(firsts))
     if 2 * different > len(firsts):
         # The sort asks for one key after another: `next`, with the entry as a default that is never used.

@@ -234,7 +234,7 @@ def queue_with_a_shuffled_heap() -> IndexedPriorityQueue[int]:
         queue.push(item, (5,))
     queue.push(0, (1,))
     queue.peek()
-    assert [entry[2] for entry in queue._heap] == [0, 1, 3, 2]
+    assert [entry[-1] for entry in queue._heap] == [0, 1, 3, 2]
     return queue
 
 
