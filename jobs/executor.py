@@ -67,7 +67,7 @@ class Executor:
                 self._coroutines.put(loops[job.kind], job)
             else:
                 self._threads.put(job)
-        if 0 < len(jobs) <= self._concurrency:
+        if 0 < len(jobs) <= self._concurrency - len(self._attempts.inside):
             # The interpreter would let the caller go on with what is not urgent before an idle thread may begin.
             time.sleep(_YIELD)
 

@@ -3,17 +3,12 @@
 The driver's cursor finds out, for each call, what types the values have, which of its prepared statements that makes,
 what comes back and how to read it. Here a statement is prepared once on each connection, and values and answers are
 text. Waiting, interrupts and errors are the driver's own.
-
-The doorbell may ride behind the statement: in the same packet, but in a transaction of its own that begins when the
-statement's is durable. An idle worker hears of the job half a millisecond sooner than by the doorbell's own thread.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,10 +17,9 @@ import psycopg
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import errors, generators
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
 
 from jobs import conf
-from notifications import doorbell
 
 __all__ = ["LeanCursor", "is_lean"]
 
@@ -55,15 +49,10 @@ def is_lean(connection: BaseDatabaseWrapper) -> bool:
 
 
 class LeanCursor:
-    """Runs a statement with named values; the rows are tuples of text. Errors are Django's.
+    """Runs a statement with named values; the rows are tuples of text. Errors are Django's."""
 
-    `bell`: the channel to ring after it. `rang` says whether that was done; else it is the doorbell's to do.
-    """
-
-    def __init__(self, connection: BaseDatabaseWrapper, *, bell: str | None = None) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection: psycopg.Connection[Any] = connection.connection
-        self.rang = False
-        self._bell = bell
         self._errors = connection.wrap_database_errors
         self._rows: list[tuple[str | None, ...]] = []
 
@@ -101,67 +90,21 @@ class LeanCursor:
         return self._rows
 
     def _run(self, text: bytes, values: list[bytes | None]) -> PGresult:
-        self.rang = False
-        low, name = self.connection.pgconn, self._prepare(text)
-        if self._bell and psycopg.Pipeline.is_supported() and doorbell.turn(self._bell):
-            return self._run_and_ring(name, values, self._bell.encode())
-        low.send_query_prepared(name, values)
-        return self._answer(ExecStatus.TUPLES_OK)
-
-    def _run_and_ring(self, name: bytes, values: list[bytes | None], channel: bytes) -> PGresult:
-        low, bell = self.connection.pgconn, self._prepare(_BELL)
-        with _pipeline(low):
-            for statement, given in ((name, values), (bell, [channel])):
-                low.send_query_prepared(statement, given)
-                low.pipeline_sync()
-            result, told = self.connection.wait(_two_answers(low))
-        self.rang = told.status == ExecStatus.TUPLES_OK
-        if not self.rang:
-            _prepared[self.connection].pop(_BELL)
-        return _checked(result, ExecStatus.TUPLES_OK)
-
-    def _prepare(self, text: bytes) -> bytes:
-        names = _prepared.setdefault(self.connection, {})
+        low, names = self.connection.pgconn, _prepared.setdefault(self.connection, {})
         if text not in names:
             # Each time another name: after an interrupt before the answer nobody knows whether this one is taken.
             name = f"opsched_{next(_numbers)}".encode()
-            self.connection.pgconn.send_prepare(name, text)
+            low.send_prepare(name, text)
             self._answer(ExecStatus.COMMAND_OK)
             names[text] = name
-        return names[text]
+        low.send_query_prepared(names[text], values)
+        return self._answer(ExecStatus.TUPLES_OK)
 
     def _answer(self, expected: ExecStatus) -> PGresult:
-        return _checked(self.connection.wait(generators.execute(self.connection.pgconn))[-1], expected)
-
-
-def _checked(result: PGresult, expected: ExecStatus) -> PGresult:
-    if result.status != expected:
-        raise errors.error_from_result(result)
-    return result
-
-
-@contextmanager
-def _pipeline(low: PGconn) -> Iterator[None]:
-    low.enter_pipeline_mode()
-    try:
-        yield
-    finally:
-        try:
-            low.exit_pipeline_mode()
-        except psycopg.OperationalError:
-            # An answer was not waited for to its end: whoever used this connection next would take it for its own.
-            low.finish()
-
-
-def _two_answers(low: PGconn) -> Generator[Any, Any, list[PGresult]]:
-    """The answers to two statements, each with a sync of its own behind it."""
-    yield from generators.send(low)
-    answers = []
-    for _ in range(2):
-        results = yield from generators.fetch_many(low)
-        answers.append(results[-1])
-        yield from generators.fetch_many(low)
-    return answers
+        result: PGresult = self.connection.wait(generators.execute(self.connection.pgconn))[-1]
+        if result.status != expected:
+            raise errors.error_from_result(result)
+        return result
 
 
 @cache
@@ -173,9 +116,6 @@ def _numbered(query: str) -> tuple[bytes, tuple[str, ...]]:
     if "%" in text:
         raise ValueError("a percent sign that names no value means something else to the driver's cursor")
     return text.encode(), places
-
-
-_BELL = _numbered(doorbell.NOTIFY)[0]
 
 
 def _as_text(value: Any) -> bytes | None:

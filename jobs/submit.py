@@ -160,10 +160,9 @@ def _insert_alone(job: NewJob, user_id: int | None) -> int | None:
 
 
 def _insert_here(connection: BaseDatabaseWrapper, job: NewJob, user_id: int | None) -> int | None:
-    lean = LeanCursor(connection, bell=WAKE) if is_lean(connection) else None
-    with lean or django_cursor(connection) as cursor:
+    with LeanCursor(connection) if is_lean(connection) else django_cursor(connection) as cursor:
         job_id = submitting.insert_job(cursor, job, user_id=user_id)
-    if job_id is not None and not (lean and lean.rang):
+    if job_id is not None:
         ring(WAKE, connection)
     return job_id
 

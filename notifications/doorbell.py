@@ -1,9 +1,8 @@
 """Wake-ups through PostgreSQL's NOTIFY: a hint that something is there, never the thing itself.
 
 `ring` sends after commit, from a thread and a connection of its own, at most once per 50 ms per channel and process:
-the first at once, and one after the last. Whoever can send a transaction of its own right behind its work asks for the
-`turn` and sends the first itself, which no thread has to be woken for. NOTIFY holds a lock of the whole instance until
-its transaction commits, so it must never ride in a business transaction. A ring may be lost; every reader polls too.
+the first at once, and one after the last. NOTIFY holds a lock of the whole instance until its transaction commits,
+so it must never ride in a business transaction. A ring may be lost; every reader polls as well.
 """
 
 from __future__ import annotations
@@ -23,14 +22,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from notifications import pg
 from notifications.listener import Listener
 
-__all__ = ["INTERVAL", "NOTIFY", "Bell", "Listener", "close", "ring", "turn"]
+__all__ = ["INTERVAL", "Bell", "Listener", "close", "ring"]
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 0.05
 """Seconds between two rings of one channel by one process."""
-NOTIFY = "SELECT pg_notify(%(channel)s, '')"
-"""What a ring is."""
 _IDLE = 30.0
 _CHANNEL = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -59,15 +56,6 @@ class Bell:
                 self._thread = threading.Thread(target=self._run, name="opsched-doorbell", daemon=True)
                 self._thread.start()
             self._wake.notify()
-
-    def turn(self, channel: str) -> bool:
-        """May the caller ring now, by itself? Then that counts as a ring; else it asks for one with `ring`."""
-        with self._wake:
-            now = monotonic()
-            if channel in self._pending or now < self._rang.get(channel, 0.0) + INTERVAL:
-                return False
-            self._rang[channel] = now
-            return True
 
     def close(self, timeout: float = 2.0) -> None:
         """Send what is pending, then end the thread and its connection. Idempotent; a later ring starts anew."""
@@ -134,15 +122,6 @@ def ring(channel: str, connection: BaseDatabaseWrapper | None = None) -> None:
         connection.on_commit(lambda: _process["bell"].ring(channel))
     else:
         _process["bell"].ring(channel)
-
-
-def turn(channel: str) -> bool:
-    """May the caller send `NOTIFY` itself, in a transaction of its own right behind the work that it tells of?
-
-    False when this process rang less than `INTERVAL` ago: then `ring` does it, after the work. It is called as well
-    where what was sent failed.
-    """
-    return _process["bell"].turn(channel)
 
 
 def close() -> None:

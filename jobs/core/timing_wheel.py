@@ -2,12 +2,13 @@
 
 Place in the flow: the scheduler puts scheduled jobs, retries and schedule slots here and asks with every tick what is
 due. Promises: nothing fires before its microsecond, nothing twice, nothing is lost; what is due leaves in order of
-`(due, insertion)`; insert and cancel are O(1) (O(log n) inside the current second). What lies beyond the horizon is
+`(due, insertion)`; insert and cancel are O(1) amortised (O(log n) inside the current second). What lies beyond the horizon is
 refused and stays in the database. It must not read a clock: `now_us` is the caller's estimate of the database's clock.
 
 How. The due time of a timer stands in one place (`_due`); a slot is a list of timers in order of insertion. Cancelling
 and moving change only that one place: a timer that a list still names means nothing there, and is left out when the
-second of the slot comes, or when more such names stand about than there are timers (and one a slot).
+second of the slot comes; or when an insertion finds that more such names stand about than there are timers (and one a
+slot).
 
 Steps of the clock. Forwards, by any distance: all that is then due fires at once, in order. Backwards: nothing that has
 fired comes back and nothing is lost; what has not fired waits until the new clock reaches it. The wheel itself never
@@ -69,12 +70,15 @@ class TimingWheel(Generic[Timer]):
     def insert(self, timer: Timer, due_us: int) -> bool:
         """Keep `timer` until `due_us`, in place of an earlier time for it. A time that has passed fires on `advance`.
 
-        False when `due_us` is beyond the horizon: then the wheel holds nothing for `timer`, not even its earlier time.
+        Whoever has that very time keeps its place among those that have it too. False when `due_us` is beyond the
+        horizon: then the wheel holds nothing for `timer`, not even its earlier time.
         """
-        due = self._due
+        due, second = self._due, due_us // SLOT_US
         if timer in due:
+            # Whoever looks at the database again and again finds most timers where they are.
+            if due[timer] == due_us and second < self._end:
+                return True
             self.cancel(timer)
-        second = due_us // SLOT_US
         if second >= self._end:
             return False
         due[timer] = due_us
@@ -155,18 +159,13 @@ class TimingWheel(Generic[Timer]):
         return passed
 
     def _empty(self, number: int) -> list[Timer]:
-        """Take out what waits for a second of the ring, in order of insertion."""
+        """Take out what waits for a second of the ring, each once, in order of insertion."""
         slot = self._slots[number % SLOTS]
         if not slot:
-            return slot
+            return []
         self._slots[number % SLOTS] = []
-        self._listed -= len(slot)
-        return self._waiting(slot, number)
-
-    def _waiting(self, slot: list[Timer], number: int) -> list[Timer]:
-        """Those in the slot of this second that are to wait for it, each once, in order of insertion."""
-        find, begin, end = self._due.get, number * SLOT_US, (number + 1) * SLOT_US
-        live = [timer for timer in slot if begin <= find(timer, end) < end]
+        live = self._swept(slot, number)
+        self._listed -= len(live)
         if len(set(live)) < len(live):
             live = list(dict.fromkeys(reversed(live)))
             live.reverse()
@@ -188,5 +187,14 @@ class TimingWheel(Generic[Timer]):
         if heap:
             return heap[0][0]
         ahead = range(self._reached + 1, self._reached + SLOTS)
-        found = (self._waiting(slot, number) for number in ahead if (slot := self._slots[number % SLOTS]))
+        found = (self._swept(slot, number) for number in ahead if (slot := self._slots[number % SLOTS]))
         return min(map(self._due.__getitem__, next(filter(None, found))))
+
+    def _swept(self, slot: list[Timer], number: int) -> list[Timer]:
+        """The slot of this second, without the names that stand for nothing: the next look need not see them again."""
+        find, begin, end = self._due.get, number * SLOT_US, (number + 1) * SLOT_US
+        waiting = [timer for timer in slot if begin <= find(timer, end) < end]
+        if len(waiting) < len(slot):
+            self._listed -= len(slot) - len(waiting)
+            slot[:] = waiting
+        return slot
