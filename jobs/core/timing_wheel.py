@@ -2,8 +2,9 @@
 
 Place in the flow: the scheduler puts scheduled jobs, retries and schedule slots here and asks with every tick what is
 due. Promises: nothing fires before its microsecond, nothing twice, nothing is lost; what is due leaves in order of
-`(due, insertion)`; insert and cancel are O(1) amortised (O(log n) inside the current second). What lies beyond the horizon is
-refused and stays in the database. It must not read a clock: `now_us` is the caller's estimate of the database's clock.
+`(due, insertion)`; insert and cancel are O(1) amortised (O(log n) inside the current second). What lies beyond the
+horizon is refused and stays in the database. It must not read a clock: `now_us` is the caller's estimate of the
+database's clock.
 
 How. The due time of a timer stands in one place (`_due`); a slot is a list of timers in order of insertion. Cancelling
 and moving change only that one place: a timer that a list still names means nothing there, and is left out when the
