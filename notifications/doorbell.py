@@ -1,7 +1,8 @@
 """Wake-ups through PostgreSQL's NOTIFY: a hint that something is there, never the thing itself.
 
-`ring` sends after commit, from a thread and a connection of its own, at most once per 50 ms per channel and process:
-the first at once, and one after the last. NOTIFY holds a lock of the whole instance until its transaction commits,
+`ring` sends after commit, on a connection of its own, at most once per 50 ms per channel and process: the first at once,
+and one after the last. It waits for nothing: a thread makes the connection, reads the answers and rings again what went
+wrong or came too soon; while that thread is idle, whoever rings sends by himself. NOTIFY holds a lock of the whole instance until its transaction commits,
 so it must never ride in a business transaction. A ring may be lost; every reader polls as well.
 """
 
@@ -18,6 +19,8 @@ from typing import Any
 import psycopg
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import generators
+from psycopg.pq import ExecStatus
 
 from notifications import pg
 from notifications.listener import Listener
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 0.05
 """Seconds between two rings of one channel by one process."""
 _IDLE = 30.0
+_NOTIFY = b"NOTIFY "
 _CHANNEL = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -42,6 +46,8 @@ class Bell:
         self._thread: threading.Thread | None = None
         self._closing = False
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._idle = False  # the thread waits, and its connection stands ready
+        self._unanswered: str | None = None  # what somebody sent on it meanwhile
 
     def ring(self, channel: str) -> None:
         """Ask for one NOTIFY. Returns at once and never fails: who misses a ring finds the rows by polling."""
@@ -50,12 +56,25 @@ class Bell:
         if _CHANNEL.fullmatch(channel) is None:
             raise ValueError(f"{channel!r} is not a channel.")
         with self._wake:
-            self._pending.add(channel)
+            if not self._send_now(channel):
+                self._pending.add(channel)
             if self._thread is None:
                 self._closing = False
                 self._thread = threading.Thread(target=self._run, name="opsched-doorbell", daemon=True)
                 self._thread.start()
             self._wake.notify()
+
+    def _send_now(self, channel: str) -> bool:
+        """In place of the thread, which would have to be woken first; the answer is for the thread to read."""
+        now = monotonic()
+        if not self._idle or self._connection is None or now < self._rang.get(channel, 0.0) + INTERVAL:
+            return False
+        self._idle, self._unanswered, self._rang[channel] = False, channel, now
+        try:
+            self._connection.pgconn.send_query(_NOTIFY + channel.encode())
+        except psycopg.Error as problem:
+            log.debug("The doorbell's connection is broken (%s); its thread makes another.", problem)
+        return True
 
     def close(self, timeout: float = 2.0) -> None:
         """Send what is pending, then end the thread and its connection. Idempotent; a later ring starts anew."""
@@ -70,13 +89,17 @@ class Bell:
             self._send(due)
 
     def _wait(self) -> list[str] | None:
-        """Channels to ring now; None to end. Ends by itself when idle, so that no connection is held for nothing."""
+        """Channels to ring now, none where only an answer is to be read; None to end.
+
+        Ends by itself when idle, so that no connection is held for nothing.
+        """
         with self._wake:
             idle_at = monotonic() + _IDLE
             while True:
                 now = monotonic()
                 due = [c for c in self._pending if self._closing or now >= self._rang.get(c, 0.0) + INTERVAL]
-                if due:
+                if due or self._unanswered is not None:
+                    self._idle = False
                     self._pending.difference_update(due)
                     self._rang.update(dict.fromkeys(due, now))
                     return due
@@ -85,10 +108,28 @@ class Bell:
                     self._disconnect()
                     self._thread = None
                     return None
+                self._idle = self._connection is not None
                 next_at = min((self._rang[c] + INTERVAL for c in self._pending), default=idle_at)
                 self._wake.wait(next_at - now)
 
     def _send(self, channels: list[str]) -> None:
+        if self._unanswered is not None and not self._was_heard():
+            channels = [*channels, self._unanswered]
+        self._unanswered = None
+        if channels:
+            self._ring(channels)
+
+    def _was_heard(self) -> bool:
+        """The answer to what a caller sent: was it a NOTIFY that went through?"""
+        assert self._connection is not None  # noqa: S101 - only the thread gives it up
+        try:
+            answers = self._connection.wait(generators.execute(self._connection.pgconn))
+        except psycopg.Error:
+            self._disconnect()
+            return False
+        return bool(answers) and answers[-1].status == ExecStatus.COMMAND_OK
+
+    def _ring(self, channels: list[str]) -> None:
         for last_try in (False, True):
             try:
                 if self._connection is None:
@@ -103,6 +144,7 @@ class Bell:
                     )
 
     def _disconnect(self) -> None:
+        self._idle = False
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -84,6 +84,74 @@ def test_the_first_ring_goes_at_once(bell: Bell, listener: Listener) -> None:
     assert time.monotonic() - begun < INTERVAL
 
 
+@pytest.fixture
+def idle(bell: Bell, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """A bell whose thread waits, connected, and may ring again; what the thread itself rings from now on."""
+    bell.ring(CHANNEL)
+    assert listener.wait(5) == {CHANNEL}
+    eventually(lambda: bell._idle)
+    bell._rang.clear()
+    real, told = bell._ring, list[list[str]]()
+
+    def by_the_thread(channels: list[str]) -> None:
+        told.append(channels)
+        real(channels)
+
+    monkeypatch.setattr(bell, "_ring", by_the_thread)
+    return told
+
+
+def test_who_rings_an_idle_bell_sends_by_himself(
+    bell: Bell, listener: Listener, idle: list[list[str]]
+) -> None:
+    bell.ring(CHANNEL)
+    assert listener.wait(5) == {CHANNEL}
+    eventually(lambda: bell._idle)
+    assert idle == []
+
+
+def test_a_ring_on_a_broken_connection_is_made_up_for(
+    bell: Bell, listener: Listener, idle: list[list[str]], connect: Connect
+) -> None:
+    cut = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'opsched doorbell'"
+    connect().execute(cut)
+    bell.ring(CHANNEL)
+    assert listener.wait(5) == {CHANNEL}
+    assert idle == [[CHANNEL]]
+
+
+def test_a_ring_that_was_refused_is_made_up_for(
+    bell: Bell, listener: Listener, idle: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert bell._connection is not None
+    bell._connection.execute("SET default_transaction_read_only = on")
+    monkeypatch.setattr(doorbell, "_NOTIFY", b"CREATE TABLE no_such_right_here () -- ")
+    bell.ring(CHANNEL)
+    assert listener.wait(5) == {CHANNEL}
+    assert idle == [[CHANNEL]]
+
+
+def test_nobody_who_rings_waits_for_an_answer(
+    bell: Bell, listener: Listener, idle: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody's NOTIFY may hold the lock of all of them for as long as it likes."""
+    answered, real = threading.Event(), bell._was_heard
+
+    def late() -> bool:
+        answered.wait(10)
+        return real()
+
+    monkeypatch.setattr(bell, "_was_heard", late)
+    bell.ring(CHANNEL)
+    assert listener.wait(5) == {CHANNEL}
+    for _ in range(3):
+        bell.ring(CHANNEL)
+    assert bell._pending == {CHANNEL}
+    answered.set()
+    assert listener.wait(5) == {CHANNEL}
+    assert idle == [[CHANNEL]]
+
+
 def test_close_sends_what_is_pending(listener: Listener, bell: Bell) -> None:
     bell.ring(CHANNEL)
     listener.wait(5)
