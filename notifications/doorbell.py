@@ -1,9 +1,10 @@
 """Wake-ups through PostgreSQL's NOTIFY: a hint that something is there, never the thing itself.
 
-`ring` sends after commit, on a connection of its own, at most once per 50 ms per channel and process: the first at once,
-and one after the last. It waits for nothing: a thread makes the connection, reads the answers and rings again what went
-wrong or came too soon; while that thread is idle, whoever rings sends by himself. NOTIFY holds a lock of the whole instance until its transaction commits,
-so it must never ride in a business transaction. A ring may be lost; every reader polls as well.
+`ring` sends after commit, on a connection of its own, at most once per 50 ms per channel and process: the first at
+once, and one after the last. It waits for nothing: a thread makes the connection, reads the answers, and rings what
+came too soon or went wrong; while that thread is idle, whoever rings sends by himself. NOTIFY holds a lock of the whole
+instance until its transaction commits, so it must never ride in a business transaction. A ring may be lost; every
+reader polls as well.
 """
 
 from __future__ import annotations
