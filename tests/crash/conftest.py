@@ -37,6 +37,7 @@ def manage(tmp_path: Path, transactional_db: None) -> Iterator[Start]:
             "DJANGO_SETTINGS_MODULE": settings,
             "OPSCHED_SECRET_KEY": django_settings.SECRET_KEY,
             "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "",  # what is told is seen in time without it, as most people have it
             **environment,
         }
         with log.open("wb") as out:

@@ -52,6 +52,7 @@ class Command(BaseCommand):
         workflow_id, told = self._submit(options)
         try:
             self.stdout.write(told)
+            self.stdout.flush()  # into a file or a pipe it would stand there only when the wait is over
             # The bell rings from a thread that ends with this process.
             doorbell.close()
             if options["wait"] or options["watch"]:
