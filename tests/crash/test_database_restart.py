@@ -117,7 +117,7 @@ def test_lines_that_a_crash_undid_are_not_taken_for_written(house: House, whole:
         connection.execute("SELECT pg_reload_conf()")
         job = one(connection, "SELECT id FROM jobs_job")
     lines = [(job, 1, 1_700_000_000.5, "info", f"line {number}") for number in range(3)]
-    with house.connect() as lost:
+    with house.connect() as lost, house.connect() as witness:
         started = one(lost, "SELECT pg_postmaster_start_time()")
         lost.execute("CHECKPOINT")
         cursor = lost.cursor()
@@ -128,6 +128,8 @@ def test_lines_that_a_crash_undid_are_not_taken_for_written(house: House, whole:
             house.restart()
         else:
             os.kill(lost.info.backend_pid, signal.SIGKILL)
+            # Before the server has noticed it answers still; when it has, it ends all others first.
+            eventually(lambda: _is_cut(witness), timeout=60)
             eventually(house.answers, timeout=60)
         with pytest.raises(psycopg.OperationalError):
             cursor.execute("COMMIT")
@@ -143,6 +145,14 @@ def test_lines_that_a_crash_undid_are_not_taken_for_written(house: House, whole:
         assert (one(connection, "SELECT pg_postmaster_start_time()") == started) is not whole
         assert not were_written(cursor, marks, keep=10)
         assert were_written(cursor, again, keep=10)
+
+
+def _is_cut(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 def one(connection: psycopg.Connection[Any], query: str) -> Any:
