@@ -21,6 +21,7 @@ from opsched.embedded.locks import Lock
 __all__ = ["ensure", "release"]
 
 _START_SECONDS = 330.0
+_PAUSE = 0.02
 _held: dict[Path, Lock] = {}
 _mutex = threading.RLock()
 
@@ -33,7 +34,7 @@ def ensure(layout: Layout, *, temporary: bool = False) -> None:
     with _mutex:
         try:
             _become_user(layout)
-            if not _guarded(layout):
+            while not _guarded(layout):
                 _start(layout, temporary=temporary)
         except OSError as error:
             raise DatabaseUnavailable(
@@ -61,7 +62,7 @@ def _wait_for_the_end(layout: Layout, seconds: float) -> None:
             if gone is not None:
                 gone.close()
                 return
-        time.sleep(0.02)
+        time.sleep(_PAUSE)
 
 
 def _become_user(layout: Layout) -> None:
@@ -78,37 +79,44 @@ def _become_user(layout: Layout) -> None:
 
 
 def _guarded(layout: Layout) -> bool:
-    probe = Lock.attempt(layout.guard, shared=True)
-    if probe is None:
-        return layout.socket.exists() or _starting(layout)
-    probe.close()
+    deadline = time.monotonic() + _START_SECONDS
+    while _taken(layout.guard):
+        if layout.socket.exists():
+            return True
+        # The server is starting (its starter holds the start lock until it is ready), starting again, or has ended
+        # and its guardian is about to: the kernel gives up the locks of a process in no order one can rely on, so
+        # the users' lock may be ours while it still has its own.
+        turn = Lock.wait(layout.start, shared=False, timeout=deadline - time.monotonic())
+        if turn is None:
+            raise _too_long(layout)
+        turn.close()
+        if time.monotonic() > deadline:
+            raise _too_long(layout)
+        time.sleep(_PAUSE)
     return False
 
 
-def _starting(layout: Layout) -> bool:
-    # A guardian without a socket is starting (or restarting) its server: its starter holds the start lock.
-    turn = Lock.wait(layout.start, shared=False, timeout=_START_SECONDS)
-    if turn is not None:
-        turn.close()
-    probe = Lock.attempt(layout.guard, shared=True)
+def _taken(guard: Path) -> bool:
+    probe = Lock.attempt(guard, shared=True)
     if probe is None:
         return True
     probe.close()
     return False
 
 
+def _too_long(layout: Layout) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"The database in {layout.root} has been starting for minutes: see {layout.log}."
+    )
+
+
 def _start(layout: Layout, *, temporary: bool) -> None:
     turn = Lock.wait(layout.start, shared=False, timeout=_START_SECONDS)
     if turn is None:
-        raise DatabaseUnavailable(
-            f"The database in {layout.root} has been starting for minutes: see {layout.log}."
-        )
+        raise _too_long(layout)
     with turn:
-        probe = Lock.attempt(layout.guard, shared=True)
-        if probe is None:  # somebody else was first
-            return
-        probe.close()
-        _spawn_guardian(layout, temporary=temporary)
+        if not _taken(layout.guard):  # else somebody was first
+            _spawn_guardian(layout, temporary=temporary)
 
 
 def _spawn_guardian(layout: Layout, *, temporary: bool) -> None:

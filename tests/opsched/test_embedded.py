@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from opsched.embedded import client
 from opsched.embedded.errors import DatabaseUnavailable
 from opsched.embedded.identity import Identity
 from opsched.embedded.layout import Layout
+from opsched.embedded.locks import Lock
 from tests.opsched.conftest import User, gone, guardian, postmaster, processes_of, servers
 from tests.support import eventually
 
@@ -147,6 +149,22 @@ def test_a_newcomer_during_the_stop_gets_a_running_server(layout: Layout, user: 
         one = newcomer
     one.leave()
     gone(layout)
+
+
+def test_a_guardian_that_is_about_to_end_is_none(layout: Layout) -> None:
+    """Its server has ended, the users' lock is free again, and its own is not yet."""
+    layout.root.mkdir()
+    ending = Lock.attempt(layout.guard, shared=False)
+    assert ending is not None
+    timer = threading.Timer(0.5, ending.close)
+    timer.start()
+    client.ensure(layout)
+    try:
+        with connect(layout) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        client.release(layout, wait=15.0)
+        timer.join()
 
 
 def test_it_is_durable_and_has_no_network_address(layout: Layout) -> None:
