@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 from benchmarks.flow import drain, enqueue_bulk
-from benchmarks.ground import prepared, query
+from benchmarks.ground import prepared, query, registered
 from benchmarks.report import Row, finish, say
 
 __all__ = ["fill"]
@@ -70,21 +70,13 @@ def fill(*, ready: int, scheduled: int, finished: int) -> None:
     query("CHECKPOINT")
 
 
-def _wanted(ids: list[int]) -> dict[str, Any]:
-    """The parameters of a claim."""
-    from jobs.store.limiting import in_places
-
-    return {"ids": ids, "worker": 1, "limit": CLAIMED} | in_places(())
-
-
 class Asker:
     """A worker's connection that looks at the heads and claims, and takes everything back."""
 
-    def __init__(self) -> None:
-        from jobs.database import open_connection
+    def __init__(self, connection: Any, worker: int) -> None:
         from jobs.store.statements import statement
 
-        self.connection = open_connection("opsched bench backlog")
+        self.connection, self.worker = connection, worker
         self.heads, self.claim = statement("ready_heads"), statement("claim")
 
     def times(self) -> dict[str, float]:
@@ -95,11 +87,18 @@ class Asker:
                 began = time.perf_counter()
                 ids = self._look(cursor)
                 seen = time.perf_counter()
-                cursor.execute(self.claim, _wanted(ids[:CLAIMED]))
-                cursor.fetchall()
+                cursor.execute(self.claim, self._wanted(ids[:CLAIMED]))
+                taken = cursor.fetchall()
                 looks.append((seen - began) * 1_000)
                 claims.append((time.perf_counter() - seen) * 1_000)
+            _check(len(taken), CLAIMED)
         return {"heads": statistics.median(looks), "claim": statistics.median(claims)}
+
+    def _wanted(self, ids: list[int]) -> dict[str, Any]:
+        """The parameters of a claim."""
+        from jobs.store.limiting import in_places
+
+        return {"ids": ids, "worker": self.worker, "limit": CLAIMED} | in_places(())
 
     def _look(self, cursor: Any) -> list[int]:
         cursor.execute(self.heads, HEADS)
@@ -111,20 +110,31 @@ class Asker:
             ids = self._look(cursor)
         return {
             "heads": self._explained(self.heads, HEADS),
-            "claim of 1": self._explained(self.claim, _wanted(ids[:1])),
-            f"claim of {CLAIMED}": self._explained(self.claim, _wanted(ids[:CLAIMED])),
+            "claim of 1": self._explained(self.claim, self._wanted(ids[:1]), rows=1),
+            f"claim of {CLAIMED}": self._explained(self.claim, self._wanted(ids[:CLAIMED]), rows=CLAIMED),
         }
 
-    def _explained(self, text: str, params: dict[str, Any]) -> int:
+    def _explained(self, text: str, params: dict[str, Any], *, rows: int | None = None) -> int:
         with self.connection.transaction(force_rollback=True), self.connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}", params, prepare=False)
             found = cursor.fetchall()[0][0]
         plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+        if rows is not None:
+            _check(int(plan["Actual Rows"]), rows)
         return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-def look(asker: Asker) -> dict[str, Any]:
-    return {"ms": asker.times(), "buffers": asker.buffers()}
+def _check(taken: int, wanted: int) -> None:
+    if taken != wanted:
+        raise AssertionError(f"a claim of {wanted} took {taken}: what was measured is no claim")
+
+
+def look() -> dict[str, Any]:
+    from jobs.database import open_connection
+
+    with open_connection("opsched bench backlog") as connection, registered(connection, "backlog") as worker:
+        asker = Asker(connection, worker)
+        return {"ms": asker.times(), "buffers": asker.buffers()}
 
 
 def judged(
@@ -180,14 +190,14 @@ def main() -> None:
     with prepared():
         enqueue_bulk(options.drained)
         query("VACUUM (ANALYZE) jobs_job, jobs_ready")
-        empty = look(Asker())
+        empty = look()
         empty_rates = []
         for _ in range(options.rounds):
             empty_rates.append(drain(2).rate)
             enqueue_bulk(options.drained)
         query("TRUNCATE jobs_job, jobs_ready, jobs_scheduled, jobs_claim, notifications_event CASCADE")
         fill(ready=options.ready, scheduled=options.scheduled, finished=options.finished)
-        full = look(Asker())
+        full = look()
         full_rates = [drain(2, count=options.drained).rate for _ in range(options.rounds)]
     size = f"{options.ready:,} ready, {options.scheduled:,} scheduled, {options.finished:,} finished rows"
     usual, loaded = statistics.median(empty_rates), statistics.median(full_rates)

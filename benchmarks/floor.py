@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.flow import drain, enqueue_bulk
-from benchmarks.ground import prepared, query, tidied
+from benchmarks.ground import prepared, query, registered, tidied
 from benchmarks.report import Row, finish, say, spread
 
 __all__ = ["BATCH", "floor"]
@@ -70,9 +70,7 @@ def _loop(ids: list[int], start: multiprocessing.synchronize.Barrier, spans: Any
     claim, complete, drop = (statement(name) for name in ("claim", "complete", "delete_claims"))
     heads, tell = statement("ready_heads"), log_statement("append_event")
     head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": HEADS, "parts": 1, "place": 0}
-    with open_connection("opsched bench floor") as connection:
-        with connection.cursor() as cursor:
-            worker = _register(cursor)
+    with open_connection("opsched bench floor") as connection, registered(connection, "floor") as worker:
         batches = _batches(ids, worker)
         held = 0
 
@@ -98,16 +96,6 @@ def _loop(ids: list[int], start: multiprocessing.synchronize.Barrier, spans: Any
             held = in_transaction(connection, partial(one, last=last, batch=batch), piped=True)
             last = batch
         spans.put((began, time.monotonic()))
-        connection.execute("UPDATE jobs_workerprocess SET state = 'stopped' WHERE id = %s", [worker])
-
-
-def _register(cursor: Any) -> int:
-    cursor.execute(
-        "INSERT INTO jobs_workerprocess "
-        "(name, hostname, pid, queues, kinds, concurrency, state, beat, stats, stopped_at) "
-        "VALUES ('floor', 'bench', 0, '{}', '{}', 1, 'live', 0, '{}', NULL) RETURNING id"
-    )
-    return int(cursor.fetchone()[0])
 
 
 def _batches(ids: list[int], worker: int) -> list[Batch]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-__all__ = ["cpu_seconds", "postgres", "prepared", "query", "tidied", "until", "workers"]
+__all__ = ["cpu_seconds", "postgres", "prepared", "query", "registered", "tidied", "until", "workers"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -99,6 +99,18 @@ def query(text: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(text, parameters or None)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+@contextlib.contextmanager
+def registered(connection: Any, name: str) -> Iterator[int]:
+    """The id of a worker for statements without one: who has stopped, or been lost, is given nothing by a claim."""
+    from jobs.database import in_transaction
+    from jobs.store import workers
+
+    fields: dict[str, Any] = {"hostname": "bench", "pid": 0, "queues": [], "kinds": [], "concurrency": 1}
+    worker = in_transaction(connection, lambda cursor: workers.register(cursor, name=name, **fields))
+    yield worker
+    in_transaction(connection, lambda cursor: workers.stop(cursor, worker, stats={}))
 
 
 def tidied() -> None:

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from benchmarks.flow import drain, enqueue_bulk, enqueue_one, start_latency
-from benchmarks.ground import prepared
+from benchmarks.ground import prepared, registered
 
 __all__ = ["main"]
 
@@ -25,15 +25,10 @@ FLOOR_BATCH = 500
 def floor() -> float:
     """One connection, no threads, no handlers, no outcomes: read the head, claim, complete, with both events."""
     from jobs.database import in_transaction, open_connection
-    from jobs.store import workers as worker_store
     from jobs.store.claiming import claim, drop_claims
     from jobs.store.statements import rows
 
-    with open_connection("opsched bench") as connection:
-        fields: dict[str, Any] = {"hostname": "bench", "pid": 0, "queues": [], "kinds": [], "concurrency": 1}
-        worker = in_transaction(
-            connection, lambda cursor: worker_store.register(cursor, name="floor", **fields)
-        )
+    with open_connection("opsched bench") as connection, registered(connection, "floor") as worker:
 
         def claim_next(cursor: Any) -> Any:
             head = {"names": ["bench"], "kinds": ["bench.noop"], "limit": FLOOR_BATCH, "parts": 1, "place": 0}
@@ -50,9 +45,7 @@ def floor() -> float:
         while held.jobs:
             done += len(held.jobs)
             held = in_transaction(connection, one_round)
-        rate = done / (time.perf_counter() - began)
-        in_transaction(connection, lambda cursor: worker_store.stop(cursor, worker, stats={}))
-        return rate
+        return done / (time.perf_counter() - began)
 
 
 def _complete(cursor: Any, worker: int, jobs: Any) -> None:

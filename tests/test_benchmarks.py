@@ -10,7 +10,9 @@ from django.db import connection
 
 import jobs
 from benchmarks import backlog, floor
+from benchmarks.ground import registered
 from jobs import JobSpec
+from jobs.database import open_connection
 from jobs.models import Job, Ready
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
 from tests.support_consistency import assert_consistent
@@ -38,9 +40,26 @@ def test_the_bare_loop_ends_what_it_claims(waiting: list[int], monkeypatch: pyte
     assert_consistent(connection.cursor())
 
 
-def test_the_asker_times_a_look_and_a_claim_and_takes_both_back(waiting: list[int]) -> None:
-    asker = backlog.Asker()
-    assert all(milliseconds > 0 for milliseconds in asker.times().values())
-    assert all(pages > 0 for pages in asker.buffers().values())
-    asker.connection.close()
+def test_the_asker_times_a_look_and_a_claim_and_takes_both_back(
+    waiting: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "CLAIMED", len(waiting))
+    found = backlog.look()
+    assert all(milliseconds > 0 for milliseconds in found["ms"].values())
+    assert all(pages > 0 for pages in found["buffers"].values())
     assert set(Ready.objects.values_list("job_id", flat=True)) >= set(waiting)
+
+
+def test_a_claim_that_takes_nothing_is_not_measured(
+    waiting: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the claims of a worker that has stopped, which look splendid."""
+    monkeypatch.setattr(backlog, "CLAIMED", len(waiting))
+    with open_connection("test backlog") as own:
+        with registered(own, "stopped") as worker:
+            pass
+        asker = backlog.Asker(own, worker)
+        with pytest.raises(AssertionError, match="a claim of 5 took 0"):
+            asker.times()
+        with pytest.raises(AssertionError, match="a claim of 1 took 0"):
+            asker.buffers()

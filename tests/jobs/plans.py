@@ -85,6 +85,11 @@ def read(nodes: list[dict[str, Any]], table: str) -> float:
     )
 
 
+def returned(nodes: list[dict[str, Any]]) -> int:
+    """Rows of the whole statement: one that finds nothing touches little, whatever its plan."""
+    return int(nodes[0]["Actual Rows"])
+
+
 def hashes(nodes: list[dict[str, Any]]) -> list[str]:
     return [node["Node Type"] for node in nodes if node["Node Type"] in ("Hash Join", "Merge Join")]
 

@@ -16,7 +16,19 @@ from jobs.database import open_connection
 from jobs.store.limiting import in_places
 from jobs.store.statements import statement
 from tests.jobs.ground import make_worker
-from tests.jobs.plans import BY_RANK, buffers, hashes, ids_of, indexes, plan, read, sorts, vacuum, walks
+from tests.jobs.plans import (
+    BY_RANK,
+    buffers,
+    hashes,
+    ids_of,
+    indexes,
+    plan,
+    read,
+    returned,
+    sorts,
+    vacuum,
+    walks,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,7 +64,7 @@ def test_a_claim_reaches_its_rows_by_primary_key(worker: psycopg.Connection[Any]
     wanted = ids_of(worker, "available", batch)
     nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": batch, **BY_RANK})
     assert walks(nodes) == hashes(nodes) == []
-    assert read(nodes, "jobs_job") <= batch
+    assert returned(nodes) == read(nodes, "jobs_job") == batch
     assert read(nodes, "jobs_ready") <= 2 * batch
 
 
@@ -128,8 +140,10 @@ def test_a_claim_touches_few_pages_and_sorts_its_candidates_alone(worker: psycop
     """200 for a claim of one; in a batch it is the rows' own pages, their index entries and what is written."""
     wanted = ids_of(worker, "available", 200)
     single = plan(worker, "claim", {"ids": wanted[:1], "worker": 1, "limit": 1, **BY_RANK})
+    assert returned(single) == 1
     assert buffers(single) <= 200
     batch = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": 200, **BY_RANK})
+    assert returned(batch) == 200
     assert buffers(batch) <= 200 + 10 * 200
     assert max(sorts(batch)) <= 200
 
@@ -142,7 +156,7 @@ def test_a_claim_in_the_order_of_its_candidates_reads_no_more_than_one_by_rank(
     params = {"ids": wanted[::-1], "worker": 1, "limit": 200, **in_places(wanted[::-1])}
     nodes = plan(worker, "claim", params)
     assert walks(nodes) == hashes(nodes) == []
-    assert read(nodes, "jobs_job") <= 200
+    assert returned(nodes) == read(nodes, "jobs_job") == 200
     assert read(nodes, "jobs_ready") <= 2 * 1000
 
 
@@ -187,7 +201,7 @@ def test_an_idle_workers_claim_reads_heads_and_its_own_rows(worker: psycopg.Conn
     vacuum(worker, "jobs_ready")
     nodes = plan(worker, "claim_ready", params)
     assert walks(nodes) == hashes(nodes) == []
-    assert read(nodes, "jobs_job") <= 8
+    assert returned(nodes) == read(nodes, "jobs_job") == 8
     assert buffers(nodes) <= 200 + 10 * 8
 
 
@@ -196,6 +210,7 @@ def test_the_other_ends_reach_their_rows_by_primary_key(worker: psycopg.Connecti
     params = own_jobs(worker, batch) | {"states": ["retryable"] * batch, "refunds": [False] * batch}
     nodes = plan(worker, "end_attempt", params)
     assert walks(nodes) == hashes(nodes) == []
+    assert returned(nodes) == batch
     assert read(nodes, "jobs_job") <= 2 * batch
     assert max(sorts(nodes)) <= batch
 
@@ -288,7 +303,7 @@ def test_a_claim_reads_no_more_than_its_rows_after_a_vacuum_of_the_empty_queue(
     wanted = ids_of(worker, "available", batch)
     nodes = plan(worker, "claim", {"ids": wanted, "worker": 1, "limit": batch, **BY_RANK})
     assert read(nodes, "jobs_ready") <= 2 * batch
-    assert read(nodes, "jobs_job") <= batch
+    assert returned(nodes) == read(nodes, "jobs_job") == batch
 
 
 def test_with_a_join_it_reads_the_whole_queue_then(
