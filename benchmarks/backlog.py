@@ -77,6 +77,7 @@ class Asker:
         from jobs.store.statements import statement
 
         self.connection, self.worker = connection, worker
+        self.seen = min(HEADS["limit"], query("SELECT count(*) FROM jobs_ready WHERE queue = 'bench'")[0][0])
         self.heads, self.claim = statement("ready_heads"), statement("claim")
 
     def times(self) -> dict[str, float]:
@@ -91,6 +92,7 @@ class Asker:
                 taken = cursor.fetchall()
                 looks.append((seen - began) * 1_000)
                 claims.append((time.perf_counter() - seen) * 1_000)
+            _check(len(ids), self.seen)
             _check(len(taken), CLAIMED)
         return {"heads": statistics.median(looks), "claim": statistics.median(claims)}
 
@@ -126,7 +128,7 @@ class Asker:
 
 def _check(taken: int, wanted: int) -> None:
     if taken != wanted:
-        raise AssertionError(f"a claim of {wanted} took {taken}: what was measured is no claim")
+        raise AssertionError(f"{taken} of {wanted} jobs were found: this is not what was to be measured")
 
 
 def look() -> dict[str, Any]:

@@ -36,7 +36,12 @@ def both(jobs: int, processes: int) -> tuple[Drain, Drain]:
     if any(kind.startswith("job.") for kind in appended):
         raise AssertionError(f"the quiet worker told {appended}: benchmarks/quiet.py lags behind the store")
     enqueue_bulk(jobs)
-    return quiet, drain(processes)
+    before = told()
+    telling = drain(processes)
+    missing = {"job.started", "job.completed"} - set(told() - before)
+    if missing:
+        raise AssertionError(f"the log has no {missing} of the drain that was to tell them")
+    return quiet, telling
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 # Name, arguments of `--quick`. Without it each has its own defaults, which are the sizes of the bars.
 PLAN: dict[str, Sequence[str]] = {
     "floor": ("--jobs", "10000", "--rounds", "1"),
-    "peers": ("--jobs", "5000", "--rounds", "1"),
+    "peers": ("--jobs", "20000", "--rounds", "1"),
     "events": ("--jobs", "10000", "--rounds", "1"),
     "latency": ("--starts", "100", "--seconds", "3"),
     "scaling": ("--jobs", "10000", "--rounds", "1"),
@@ -47,6 +47,9 @@ PLAN: dict[str, Sequence[str]] = {
     "structures": ("--sizes", "10000", "--rounds", "1"),
     "microseconds": ("--jobs", "10000"),
 }
+
+
+PLACES = ("--python", "--packages", "--py-spy")
 
 
 def arguments_of(name: str, *, quick: bool, rounds: int | None, python: str) -> list[str]:
@@ -82,11 +85,18 @@ def measured(name: str, arguments: Sequence[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "load": round(loaded, 1),
         "seconds": seconds,
+        "sizes": sizes_in(arguments),
     }
     if done.returncode:
         return ground | {"failed": done.returncode, "rows": []}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found | ground
+
+
+def sizes_in(arguments: Sequence[str]) -> str:
+    """What was given in place of the sizes of the bars; where other programs lie is nobody's concern."""
+    pairs = zip(arguments[::2], arguments[1::2], strict=True)
+    return " ".join(f"{name} {value}" for name, value in pairs if name not in PLACES)
 
 
 def kept(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -108,6 +118,7 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     ]
     for result in results:
         ground = f"{result['date']}, Python {result['python']}, {result['seconds']} s, load {result['load']} before"
+        ground += f", `{result['sizes']}`" if result.get("sizes") else ""
         lines.append(f"| **{result['benchmark']}** ({ground}) | {_failure(result)} | | |")
         lines += [
             f"| {row['what']} | {row['figure']} | {row['bar']} | {_met(row['met'])} |"

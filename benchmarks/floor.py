@@ -78,13 +78,16 @@ def _loop(ids: list[int], start: multiprocessing.synchronize.Barrier, spans: Any
             """One transaction: the end of one batch, the start of the next; the claim's id."""
             if last is not None:
                 cursor.execute(complete, last.complete)
-                cursor.fetchall()
+                if cursor.fetchall() != [(None,)]:
+                    raise AssertionError("the fence refused what was claimed")
                 cursor.execute(tell, last.completed)
                 cursor.execute(drop, {"ids": [held]})
             if batch is None:
                 return 0
             cursor.execute(claim, batch.claim)
             taken = cursor.fetchall()
+            if len(taken) != batch.claim["limit"]:
+                raise AssertionError(f"{len(taken)} of {batch.claim['limit']} jobs were claimed")
             cursor.execute(tell, batch.started)
             return int(taken[0][-1])
 

@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks.ground import cpu_seconds, postgres, query, tidied, until, workers
 
-__all__ = ["Drain", "drain", "enqueue_bulk", "enqueue_one", "percentile", "start_latency"]
+__all__ = ["Drain", "Starts", "drain", "enqueue_bulk", "enqueue_one", "percentile", "start_latency"]
 
 BULK = 5_000
 
@@ -77,7 +77,8 @@ def drain(
         else:
             until(lambda: _finished_since(first) >= count, seconds=seconds)
         ended = cpu_seconds(runner), cpu_seconds(postgres())
-    return _drained(total, first, [late - early for early, late in zip(began, ended, strict=True)])
+    spent = [late - early for early, late in zip(began, ended, strict=True)]
+    return _drained(total, first, spent, processes)
 
 
 def _finished_since(moment: Any) -> int:
@@ -90,24 +91,36 @@ def _finished_since(moment: Any) -> int:
     return int(found[0][0])
 
 
-def _drained(count: int, since: Any, spent: list[float]) -> Drain:
+def _drained(count: int, since: Any, spent: list[float], processes: int) -> Drain:
     """Of the jobs that ended since: the span, and the processor time of each."""
     found = query(
-        "SELECT count(*), extract(epoch FROM max(finished_at) - min(started_at))::float8 FROM jobs_job "
+        "SELECT count(*), count(DISTINCT worker_id), "
+        "extract(epoch FROM max(finished_at) - min(started_at))::float8 FROM jobs_job "
         "WHERE state = 'completed' AND started_at >= %s",
         since,
     )
-    ended, span = found[0]
+    ended, hands, span = found[0]
     if ended < count:
         raise AssertionError(f"{ended} jobs ended, {count} were to")
+    if hands != processes:
+        raise AssertionError(f"{hands} processes ran jobs, {processes} were to")
     worker, server = (seconds / ended * 1_000_000 for seconds in spent)
     return Drain(rate=ended / span, worker_us=worker, postgres_us=server)
 
 
-def start_latency(count: int, *, gap: float = 0.06, processes: int = 1) -> list[float]:
-    """From the call of submit() to the first line of the handler, in milliseconds, sorted.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starts:
+    """How late each of some jobs started, in milliseconds, sorted; how many a second were submitted."""
 
-    With the gap as it is, one job at a time on an idle worker: the last is over, and the doorbell may ring again.
+    late: list[float]
+    rate: float
+
+
+def start_latency(count: int, *, gap: float = 0.06, rate: float | None = None, processes: int = 1) -> Starts:
+    """From the call of submit() to the first line of the handler.
+
+    With the gap as it is, counted from the end of a call, one job at a time on an idle worker: the last is over, and
+    the doorbell may ring again. `rate`: so many a second instead, by the clock.
     """
     from jobs.models import Job
     from jobs.submit import submit
@@ -117,10 +130,23 @@ def start_latency(count: int, *, gap: float = 0.06, processes: int = 1) -> list[
         return submit("bench.stamp").id, began
 
     with workers(processes=processes):
-        submitted = dict(_paced(one, count, gap))
+        submitted = dict(_spaced(one, count, gap) if rate is None else _paced(one, count, 1 / rate))
         until(lambda: Job.objects.filter(pk__in=submitted, state="completed").count() == count)
     started: dict[int, Any] = dict(Job.objects.filter(pk__in=submitted).values_list("pk", "result"))
-    return sorted((started[job] - began) * 1_000 for job, began in submitted.items())
+    calls = list(submitted.values())
+    return Starts(
+        late=sorted((started[job] - began) * 1_000 for job, began in submitted.items()),
+        rate=(count - 1) / (calls[-1] - calls[0]),
+    )
+
+
+def _spaced(one: Callable[[], tuple[int, float]], count: int, gap: float) -> list[tuple[int, float]]:
+    """One `gap` seconds after the end of the last."""
+    told = []
+    for _ in range(count):
+        told.append(one())
+        time.sleep(gap)
+    return told
 
 
 def _paced(one: Callable[[], tuple[int, float]], count: int, gap: float) -> list[tuple[int, float]]:

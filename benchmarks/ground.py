@@ -68,9 +68,13 @@ def workers(*, processes: int, program: Sequence[str] = ("manage.py",)) -> Itera
         ready = WorkerProcess.objects.filter(state="live", beat__gte=2).exclude(pk__in=before)
         until(lambda: ready.count() == processes)
         yield psutil.Process(runner.pid)
+        if runner.poll() is not None:
+            raise AssertionError(f"the workers had ended, with exit code {runner.returncode}")
     finally:
         runner.terminate()
-        runner.wait(60)
+        code = runner.wait(60)
+    if code:
+        raise AssertionError(f"the workers ended with exit code {code}")
 
 
 def postgres() -> psutil.Process:

@@ -38,12 +38,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180.0, help="how long the transaction stays open")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    with prepared(), workers(processes=options.processes), fed():
+    with prepared(), workers(processes=options.processes), fed() as feeder:
         rate(10.0)
         before = rate(options.seconds / 3)
         whole, last = held(options.seconds)
         rate(15.0)
         after = rate(options.seconds / 3)
+        feeder.check()
+    say("the shortest queue was", feeder.least)
     usual = (before + after) / 2
     loss = 1 - whole / usual
     rows = [
@@ -55,7 +57,7 @@ def main() -> None:
         ),
         Row(what="in its last third", figure=f"{1 - last / usual:.1%}"),
     ]
-    finish("horizon", rows, before=before, held=whole, last=last, after=after)
+    finish("horizon", rows, before=before, held=whole, last=last, after=after, shortest_queue=feeder.least)
 
 
 if __name__ == "__main__":

@@ -79,24 +79,22 @@ def main() -> None:
     options = parser.parse_args()
     with prepared():
         bare = bare_starts(options.starts)
-        idle = start_latency(options.starts)
-        began = time.monotonic()
-        busy = start_latency(RATE * options.seconds, gap=1 / RATE)
-        pace = len(busy) / (time.monotonic() - began)
+        idle = start_latency(options.starts).late
+        busy = start_latency(RATE * options.seconds, rate=RATE)
     bare50, bare99 = percentile(bare, 0.5), percentile(bare, 0.99)
-    p50, p99, under_load = percentile(idle, 0.5), percentile(idle, 0.99), percentile(busy, 0.99)
+    p50, p99, under_load = percentile(idle, 0.5), percentile(idle, 0.99), percentile(busy.late, 0.99)
     rows = [
         Row(what="the same from bare statements, ms p50 (p99)", figure=f"{bare50:.1f} ({bare99:.1f})"),
         Row(what="start of an idle worker, ms p50", figure=f"{p50:.1f}", bar="at most 3", met=p50 <= 3),
         Row(what="start of an idle worker, ms p99", figure=f"{p99:.1f}", bar="at most 8", met=p99 <= 8),
         Row(
-            what=f"start at {RATE} jobs/s ({pace:.0f} with the worker's start and end), ms p99",
+            what=f"start at {RATE} jobs/s ({busy.rate:.0f} were reached), ms p99",
             figure=f"{under_load:.1f}",
             bar="at most 30",
-            met=under_load <= 30,
+            met=under_load <= 30 and busy.rate >= 0.95 * RATE,
         ),
     ]
-    finish("latency", rows, idle=[p50, p99], bare=[bare50, bare99], busy_p99=under_load, pace=pace)
+    finish("latency", rows, idle=[p50, p99], bare=[bare50, bare99], busy_p99=under_load, pace=busy.rate)
 
 
 if __name__ == "__main__":

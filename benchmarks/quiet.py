@@ -31,9 +31,10 @@ def main() -> None:
     from jobs.store import claiming, ending
 
     for module in (claiming, ending):
-        # No `getattr` with a default: where the store tells the log in another way, this must fail.
-        module.append_encoded = _nothing  # type: ignore[attr-defined]
-        module.encode_jobs = _no_text  # type: ignore[attr-defined]
+        for name, silent in (("append_encoded", _nothing), ("encode_jobs", _no_text)):
+            if not hasattr(module, name):
+                raise AssertionError(f"{module.__name__} tells the log in another way: it has no {name}")
+            setattr(module, name, silent)
     execute_from_command_line(["manage.py", *sys.argv[1:]])
 
 

@@ -14,13 +14,14 @@ import time
 import psutil
 
 from benchmarks.flow import enqueue_bulk
-from benchmarks.ground import cpu_seconds, prepared, until, workers
+from benchmarks.ground import cpu_seconds, prepared, query, until, workers
 from benchmarks.report import Row, finish, say
 
 __all__: list[str] = []
 
 TENTHS = 10
 MB = 1024 * 1024
+BEATS = "SELECT sum(beat) FROM jobs_workerprocess WHERE state = 'live'"
 
 
 def memory_over(worker: psutil.Process, jobs: int) -> list[float]:
@@ -39,9 +40,13 @@ def memory_over(worker: psutil.Process, jobs: int) -> list[float]:
 def idle_share(worker: psutil.Process, seconds: float) -> float:
     """Of one core."""
     time.sleep(3.0)
+    beats = query(BEATS)
     first, began = cpu_seconds(worker), time.monotonic()
     time.sleep(seconds)
-    return (cpu_seconds(worker) - first) / (time.monotonic() - began)
+    share = (cpu_seconds(worker) - first) / (time.monotonic() - began)
+    if query(BEATS) == beats:
+        raise AssertionError("the worker was not idle: it did nothing, not even tell that it lives")
+    return share
 
 
 def main() -> None:
@@ -54,6 +59,9 @@ def main() -> None:
     with prepared(), workers(processes=1) as worker:
         sizes = memory_over(worker, options.jobs)
         share = idle_share(worker, options.idle)
+        completed = query("SELECT count(*) FROM jobs_job WHERE state = 'completed'")[0][0]
+    if completed != options.jobs // TENTHS * TENTHS:
+        raise AssertionError(f"{completed:,} of {options.jobs:,} jobs were completed")
     growth = sizes[-1] - sizes[2]
     rows = [
         Row(

@@ -45,7 +45,10 @@ def floor() -> float:
         while held.jobs:
             done += len(held.jobs)
             held = in_transaction(connection, one_round)
-        return done / (time.perf_counter() - began)
+        rate = done / (time.perf_counter() - began)
+        if done != DRAINED:
+            raise AssertionError(f"{done} jobs were drained, {DRAINED} were to")
+        return rate
 
 
 def _complete(cursor: Any, worker: int, jobs: Any) -> None:
@@ -59,7 +62,8 @@ def _complete(cursor: Any, worker: int, jobs: Any) -> None:
         "results": [None for _ in jobs],
         "worker": worker,
     }
-    rows(cursor, "complete", params)
+    if rows(cursor, "complete", params) != [(None,)]:
+        raise AssertionError("the fence refused what was claimed")
     told = [(job.id, job.kind, job.queue, job.workflow_id, job.attempt) for job in jobs]
     topics, items = encode_jobs(EventKind.JOB_COMPLETED, "completed", told)
     append_encoded(cursor, topics=topics, items=items)
@@ -76,7 +80,7 @@ def main() -> None:
         figures["floor_per_s"] = floor()
         figures["enqueue_one_per_s"] = enqueue_one(ONE_BY_ONE)
         drain(1)
-        latencies = start_latency(STARTS)
+        latencies = start_latency(STARTS).late
     figures["start_ms_p50"] = statistics.median(latencies)
     figures["start_ms_p99"] = latencies[int(0.99 * len(latencies))]
     print(json.dumps({name: round(value, 2) for name, value in sorted(figures.items())}))

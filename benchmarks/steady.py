@@ -10,36 +10,73 @@ from collections.abc import Iterator
 from benchmarks.flow import enqueue_bulk
 from benchmarks.ground import query
 
-__all__ = ["fed", "rate"]
+__all__ = ["Feeder", "fed", "rate"]
 
 FILLED = 30_000
 BATCH = 2_000
 
 
+class Feeder:
+    """Keeps the queue filled, from a thread of its own. `least`: the shortest that the queue has been.
+
+    By the workers' own counters, which are up to a second old: by what they end in that time it may have been shorter.
+    """
+
+    def __init__(self) -> None:
+        self.least = FILLED
+        self._full = threading.Event()
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="bench-feeder", daemon=True)
+
+    def start(self) -> None:
+        """Returns when the queue has been filled for the first time."""
+        self._thread.start()
+        self._full.wait(60)
+        self.check()
+
+    def check(self) -> None:
+        """A load that is none would look like one that nothing can slow down."""
+        if not self._thread.is_alive():
+            raise AssertionError("the feeder has ended") from self._error
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        from django.db import connections
+
+        submitted, before = 0, ended()
+        try:
+            while not self._stop.is_set():
+                waiting = submitted - (ended() - before)
+                if self._full.is_set():
+                    self.least = min(self.least, waiting)
+                if waiting < FILLED:
+                    enqueue_bulk(BATCH)
+                    submitted += BATCH
+                else:
+                    self._full.set()
+                    self._stop.wait(0.05)
+        except BaseException as error:
+            self._error = error
+            self._full.set()
+            raise
+        finally:
+            connections.close_all()
+
+
 @contextlib.contextmanager
-def fed() -> Iterator[None]:
+def fed() -> Iterator[Feeder]:
     """The queue is kept filled while the block runs."""
-    stop = threading.Event()
-    feeder = threading.Thread(target=_feed, args=[stop], name="bench-feeder", daemon=True)
+    feeder = Feeder()
     feeder.start()
     try:
-        yield
+        yield feeder
+        feeder.check()
     finally:
-        stop.set()
-        feeder.join(30)
-
-
-def _feed(stop: threading.Event) -> None:
-    from django.db import connections
-
-    submitted, before = 0, ended()
-    while not stop.is_set():
-        if submitted - (ended() - before) < FILLED:
-            enqueue_bulk(BATCH)
-            submitted += BATCH
-        else:
-            stop.wait(0.05)
-    connections.close_all()
+        feeder.stop()
 
 
 def ended() -> int:
@@ -52,4 +89,7 @@ def rate(seconds: float) -> float:
     """Jobs per second over the coming stretch."""
     first, began = ended(), time.monotonic()
     time.sleep(seconds)
-    return (ended() - first) / (time.monotonic() - began)
+    done = ended() - first
+    if not done:
+        raise AssertionError(f"nothing ended within {seconds:g} s")
+    return done / (time.monotonic() - began)

@@ -164,14 +164,16 @@ def bytes_per_timer(size: int) -> int:
     return (after - before) // len(wheel)
 
 
-def queues() -> dict[str, Callable[[], Any]]:
-    """Ours first, then the rivals that are installed."""
+def queues(*, whole: bool = False) -> dict[str, Callable[[], Any]]:
+    """Ours first, then the rivals that are installed; `whole`: all of them are to be."""
     found: dict[str, Callable[[], Any]] = {"IndexedPriorityQueue": IndexedPriorityQueue}
     for name, (package, make) in QUEUES.items():
         if package is None:
             found[name] = make
         elif find_spec(package):
             found[name] = partial(make, import_module(package))
+        elif whole:
+            raise AssertionError(f"{package} is not installed there: who is ahead of whom cannot be said")
     return found
 
 
@@ -189,7 +191,10 @@ def main() -> None:
     rows: list[Row] = []
     result: dict[str, Any] = {}
     for size in map(int, options.sizes.split(",")):
-        queue = {name: both_cases(make, size, options) for name, make in queues().items()}
+        queue = {
+            name: both_cases(make, size, options)
+            for name, make in queues(whole=bool(options.packages)).items()
+        }
         timers = {
             name: measure(partial(timer_case, make, size), options.rounds, CLOCKS[options.clock])
             for name, make in ({"TimingWheel": TimingWheel} | TIMERS).items()
@@ -197,7 +202,7 @@ def main() -> None:
         resident = bytes_per_timer(size)
         say(size, queue, timers, resident)
         result[str(size)] = {"queue": queue, "timers": timers, "bytes_per_timer": resident}
-        rows += rows_of(size, "IndexedPriorityQueue", queue, ("FlatRuns",))
+        rows += rows_of(size, "IndexedPriorityQueue", queue, ())
         rows += rows_of(size, "TimingWheel", timers, ("bare hashed wheel",))
         rows.append(
             Row(

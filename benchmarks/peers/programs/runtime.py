@@ -2,8 +2,8 @@
 
 Runs in the peers' environment: the standard library and uvloop, nothing of ours. A program defines `setup()`,
 `bulk(count)`, `one(count, warm)` (so many, after `warm` more that are not timed), `paced(count, gap)` (submit a job
-that tells how late it began, one every `gap` seconds) and `work()`. The first four print how long it took; `work` says
-"ready", waits for "go", and then answers "tell" with what it has run until "stop" or the end of its input.
+that tells how late it began, each `gap` seconds after the last) and `work()`. The first four print how long it took;
+`work` says "ready", waits for "go", and then answers "tell" with what it has run until "stop" or the end of its input.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ __all__ = [
     "USER",
     "main",
     "noop",
-    "pause",
     "stamp",
     "timed",
     "timed_plainly",
@@ -57,19 +56,6 @@ def stamp(began: float) -> None:
     """A job that was submitted at `began`."""
     _late.append((time.time() - began) * 1_000)
     noop()
-
-
-class pause:  # noqa: N801 - used as a function: the schedule of a paced submitter
-    """Wait for the next moment, `gap` after the last; never catch up by a burst."""
-
-    def __init__(self, gap: float) -> None:
-        self._gap = gap
-        self._due = time.monotonic()
-
-    def seconds(self) -> float:
-        now = time.monotonic()
-        self._due = max(self._due + self._gap, now - 10 * self._gap)
-        return max(0.0, self._due - now)
 
 
 async def timed(submit: Callable[[], Awaitable[Any]], count: int, warm: float) -> float:
