@@ -77,7 +77,10 @@ class Asker:
         from jobs.store.statements import statement
 
         self.connection, self.worker = connection, worker
-        self.seen = min(HEADS["limit"], query("SELECT count(*) FROM jobs_ready WHERE queue = 'bench'")[0][0])
+        self.seen = min(
+            HEADS["limit"],
+            query("SELECT count(*) FROM jobs_ready WHERE queue = 'bench' AND kind = 'bench.noop'")[0][0],
+        )
         self.heads, self.claim = statement("ready_heads"), statement("claim")
 
     def times(self) -> dict[str, float]:

@@ -33,7 +33,7 @@ BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 # Name, arguments of `--quick`. Without it each has its own defaults, which are the sizes of the bars.
 PLAN: dict[str, Sequence[str]] = {
     "floor": ("--jobs", "10000", "--rounds", "1"),
-    "peers": ("--jobs", "20000", "--rounds", "1"),
+    "peers": ("--jobs", "50000", "--rounds", "1"),
     "events": ("--jobs", "10000", "--rounds", "1"),
     "latency": ("--starts", "100", "--seconds", "3"),
     "scaling": ("--jobs", "10000", "--rounds", "1"),
