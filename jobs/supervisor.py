@@ -43,8 +43,11 @@ class Supervisor:
         for number in range(self._count):
             self._spawn(number)
         while self._pids:
-            pid, status = os.wait()
-            self._reap(pid, os.waitstatus_to_exitcode(status))
+            if again := self._reap(*os.wait()):
+                # One pause for all: the children of a parent whose machine is short of memory die together.
+                time.sleep(RESTART_WAIT)
+                for number in [*again, *self._reap_others()]:
+                    self._spawn(number)
         return 1 if self._deaths >= QUICK_DEATHS else 0
 
     def _spawn(self, number: int) -> None:
@@ -75,20 +78,28 @@ class Supervisor:
             # The parent's exit handlers are not this process's to run.
             os._exit(code)
 
-    def _reap(self, pid: int, code: int) -> None:
-        number = self._pids.pop(pid, None)
-        if number is None or self._stopping:
-            return
-        if code == 0:
-            return
+    def _reap_others(self) -> list[int]:
+        """The numbers of those that have ended meanwhile and are to be started again."""
+        again: list[int] = []
+        while self._pids:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            again += self._reap(pid, status)
+        return again
+
+    def _reap(self, pid: int, status: int) -> list[int]:
+        """The number of a child that is to be started again, if it is."""
+        number, code = self._pids.pop(pid, None), os.waitstatus_to_exitcode(status)
+        if number is None or self._stopping or code == 0:
+            return []
         self._count_death(code, time.monotonic() - self._born.pop(pid))
         if self._deaths >= QUICK_DEATHS:
             logger.error("worker processes keep dying; stopping")
             self._stop(signal.SIGTERM)
-            return
+            return []
         logger.error("worker process %d ended with %d; starting another", pid, code)
-        time.sleep(RESTART_WAIT)
-        self._spawn(number)
+        return [number]
 
     def _count_death(self, code: int, lived: float) -> None:
         # Only an error that a child ended with says that it cannot run. One that was killed (by an operator, the

@@ -148,6 +148,17 @@ def test_children_that_are_killed_again_and_again_do_not_make_it_give_up(
     assert "keep dying" not in errors
 
 
+def test_children_that_die_together_are_started_together(families: list[Family], tmp_path: Path) -> None:
+    """With a pause for each the second would come two seconds after the first, as each pause takes two here."""
+    family = start(families, tmp_path, "slow")
+    for pid in family.children(2):
+        os.kill(pid, signal.SIGKILL)
+    family.children(4)
+    born = sorted(path.stat().st_mtime for path in family.folder.glob("?-*"))
+    assert born[3] - born[2] < 1.0
+    assert sorted(family.born().values()) == [0, 0, 1, 1]
+
+
 def test_term_while_it_waits_to_start_a_child_again_starts_none(
     families: list[Family], tmp_path: Path
 ) -> None:
