@@ -73,7 +73,15 @@ class LinkedFilter(SimpleListFilter):
         return [(value, value)]
 
 
-class KindFilter(DropdownFilter):
+class NameFilter(DropdownFilter):
+    """A name out of a list. Also one that is not in it: what is left over may bear the name of something deleted."""
+
+    def has_output(self) -> bool:
+        # Django leaves out a filter without choices, and would show all rows under its value.
+        return bool(self.value()) or bool(super().has_output())
+
+
+class KindFilter(NameFilter):
     title = "kind"
     parameter_name = "kind"
 
@@ -84,7 +92,7 @@ class KindFilter(DropdownFilter):
         return _equal(queryset, "kind", self.value())
 
 
-class QueueFilter(DropdownFilter):
+class QueueFilter(NameFilter):
     title = "queue"
     parameter_name = "queue"
 

@@ -70,7 +70,7 @@ def test_a_worker_that_stands_still_for_a_lease_is_lost_and_its_jobs_run_again(
 def test_a_watcher_whose_own_clock_jumped_does_not_kill_a_worker_that_beat_lately(
     rescuer: Rescuer, clock: Clock
 ) -> None:
-    """A watcher that was itself stopped for an hour: the database's clock has the second word."""
+    """A watcher that was itself stopped for an hour."""
     worker = make_worker()
     rescuer.tick()
     clock.now += 3600
@@ -78,13 +78,25 @@ def test_a_watcher_whose_own_clock_jumped_does_not_kill_a_worker_that_beat_latel
     assert state_of_worker(worker) == "live"
 
 
+def test_a_worker_that_beat_lately_by_the_databases_clock_is_not_lost(rescuer: Rescuer, clock: Clock) -> None:
+    """A watcher whose clock runs too fast: the database's has the second word."""
+    worker = make_worker()
+    rescuer.tick()
+    watch(rescuer, clock, 2 * lease())
+    assert state_of_worker(worker) == "live"
+    grow_old(worker)
+    rescuer.tick()
+    assert state_of_worker(worker) == "lost"
+
+
 def test_after_a_reconnect_watching_begins_anew(rescuer: Rescuer, clock: Clock) -> None:
     """A restart of the database cuts the worker off as well: its silence says nothing about it."""
     worker = make_worker()
     rescuer.tick()
     grow_old(worker)
-    clock.now += lease() * 3
+    watch(rescuer, clock, 0.9 * lease())
     rescuer.connection.close()
+    clock.now += 0.2 * lease()
     rescuer.tick()
     assert state_of_worker(worker) == "live"
     watch(rescuer, clock, lease())

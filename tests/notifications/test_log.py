@@ -73,7 +73,7 @@ def test_an_old_transaction_does_not_make_ticks_and_pages_slower(connect: Connec
     page = short.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement("read_rows"), found).fetchone()
     assert page is not None
     for plan in (row[0][0]["Plan"], page[0][0]["Plan"]):
-        assert _rows_read(plan) < 100
+        assert 1 <= _rows_read(plan) < 100
     short.close()
 
 

@@ -92,6 +92,7 @@ async def _positions(stream: AsyncIterator[list[bytes]], count: int) -> list[str
         found += [frame["position"] for frame in said if frame["type"] == "event"]
         if len(found) >= count:
             break
+    assert len(found) >= count, "the stream ended"
     return found
 
 

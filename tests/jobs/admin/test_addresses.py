@@ -61,6 +61,18 @@ def test_values_that_rows_have_find_them(
     assert as_operator.get(f"/admin/jobs/{model}/", {name: value}).context["cl"].result_list
 
 
+@pytest.mark.parametrize(("name", "module"), [("queue", "known_queues"), ("kind", "registry.names")])
+def test_a_filter_that_has_nothing_to_choose_from_still_filters(
+    name: str, module: str, world: World, as_operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a web process that knows no handlers, or when the last queue was deleted and its letters were not."""
+    monkeypatch.setattr(f"jobs.admin.joblist.{module}", list)
+    for model in ("job", "deadletter"):
+        assert as_operator.get(f"/admin/jobs/{model}/").context["cl"].result_list
+        answer = as_operator.get(f"/admin/jobs/{model}/", {name: "nowhere"})
+        assert list(answer.context["cl"].result_list) == []
+
+
 def test_a_search_without_a_result_says_what_was_searched_and_leads_back(
     world: World, as_operator: Client
 ) -> None:

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 pytestmark = pytest.mark.django_db
 
-LETTERS = 20_000
+LETTERS, RARE = 20_000, 20
 # One letter in a thousand is of the rare kind, queue and class, and these are the oldest: a walk would read everything.
 FILL = """
 INSERT INTO jobs_job (id, kind, queue, state, priority, attempt, max_attempts, payload, created_at, scheduled_at, task)
@@ -22,7 +22,7 @@ INSERT INTO jobs_deadletter (job_id, kind, queue, error_class, message, tracebac
 SELECT 1000000 + n, w.word || '.kind', w.word || '-queue', w.word || 'Error', '', '', 1, w.word,
        now() - make_interval(secs => %(letters)s - n)
 FROM generate_series(1, %(letters)s) AS n
-CROSS JOIN LATERAL (SELECT CASE WHEN n <= 20 THEN 'Rare' ELSE 'Usual' || n %% 7 END AS word) AS w;
+CROSS JOIN LATERAL (SELECT CASE WHEN n <= %(rare)s THEN 'Rare' ELSE 'Usual' || n %% 7 END AS word) AS w;
 """
 
 
@@ -30,7 +30,7 @@ CROSS JOIN LATERAL (SELECT CASE WHEN n <= 20 THEN 'Rare' ELSE 'Usual' || n %% 7 
 def many(db: None) -> None:
     with connection.cursor() as cursor:
         for statement in FILL.split(";")[:-1]:
-            cursor.execute(statement, {"letters": LETTERS})
+            cursor.execute(statement, {"letters": LETTERS, "rare": RARE})
         cursor.execute("ANALYZE jobs_deadletter")
 
 
@@ -62,7 +62,12 @@ def read(sql: str) -> float:
 )  # fmt: skip
 def test_a_filter_reads_what_it_shows(query: str, many: None, as_viewer: Client) -> None:
     with CaptureQueriesContext(connection) as seen:
-        assert as_viewer.get(f"/admin/jobs/deadletter/?{query}").status_code == 200
+        page = as_viewer.get(f"/admin/jobs/deadletter/?{query}")
+    assert page.status_code == 200
+    shown = page.context["cl"].result_list
+    word = next((word for word in ("Rare", "Usual3") if word in query), "")
+    assert len(shown) == (RARE if word == "Rare" else page.context["cl"].list_per_page)
+    assert all(letter.kind.startswith(word) for letter in shown)
     lists = [
         entry["sql"]
         for entry in seen
