@@ -17,7 +17,7 @@ from jobs.models import Attempt, Claim, Effect, Job, WorkerProcess
 from jobs.submit import JobSpec, submit_many
 from notifications.pg import connect
 from tests.crash import kinds_atomic  # noqa: F401 - registers the kinds
-from tests.crash.harness import Start, lost_count, states
+from tests.crash.harness import Program, Start, lost_count, states
 from tests.crash.proxy import LosingProxy
 from tests.support import eventually
 from tests.support_consistency import assert_consistent
@@ -76,12 +76,23 @@ def kill_runner(job: int) -> None:
     os.kill(worker.pid, signal.SIGKILL)
 
 
+def kills(supervisor: Program) -> int:
+    """How many of its processes ended by SIGKILL and were replaced."""
+    return supervisor.text.count("ended with -9; starting another")
+
+
+def attempts(steps: dict[str, int]) -> dict[str, int]:
+    """The last attempt of each step's job."""
+    return {step: Job.objects.get(pk=job).attempt for step, job in steps.items()}
+
+
 def kill_at_each_step(worker: Start, kind: str) -> dict[str, int]:
     """One job a step, each of which kills its process once; two processes, started again. Job ids by step."""
     specs = [JobSpec(kind=kind, payload={"die": step}) for step in STEPS]
     made = submit_many(specs)
-    worker("--processes", "2", "--concurrency", "1", settings=SETTINGS, **KINDS)
+    supervisor = worker("--processes", "2", "--concurrency", "1", settings=SETTINGS, **KINDS)
     eventually(lambda: states() == {"completed": len(STEPS)}, timeout=40)
+    eventually(lambda: kills(supervisor) == len(STEPS))
     return {step: job.id for step, job in zip(STEPS, made, strict=True)}
 
 
@@ -89,11 +100,11 @@ def test_killed_at_every_step_of_an_atomic_handler_the_effect_is_there_once(work
     killed = kill_at_each_step(worker, "test.effect")
     found = effects()
     assert {step: len(found[job]) for step, job in killed.items()} == dict.fromkeys(STEPS, 1)
-    for job in killed.values():
-        assert found[job] == [Job.objects.get(pk=job).attempt], (
-            "the effect is of the attempt that is recorded"
-        )
-    assert Job.objects.get(pk=killed["after the commit"]).attempt == 1
+    last = attempts(killed)
+    for step, job in killed.items():
+        assert found[job] == [last[step]], "the effect is of the attempt that is recorded"
+    assert min(last["before the write"], last["after the write"]) >= 2, "the first one was killed"
+    assert last["after the commit"] == 1
     assert_consistent(connection.cursor())
 
 
@@ -160,13 +171,17 @@ def test_an_effect_outside_is_repeated_only_where_its_worker_died_before_the_rec
     steps = ("before the record", "after the record")
     specs = [JobSpec(kind="test.once", payload={"die": step, "file": str(tmp_path / step)}) for step in steps]
     before, after = submit_many(specs)
-    worker("--processes", "2", "--concurrency", "1", settings=SETTINGS, **KINDS)
+    supervisor = worker("--processes", "2", "--concurrency", "1", settings=SETTINGS, **KINDS)
     eventually(lambda: states() == {"completed": 2}, timeout=40)
     lines = {step: [int(line) for line in (tmp_path / step).read_text().split()] for step in steps}
     assert lines["after the record"] == [1]
     assert Job.objects.get(pk=after.id).result == 1
     assert lines["before the record"] == [1, Job.objects.get(pk=before.id).result]
     assert Effect.objects.count() == 2
+    assert min(attempts({"before": before.id, "after": after.id}).values()) >= 2, (
+        "both first ones were killed"
+    )
+    eventually(lambda: kills(supervisor) == 2)
 
 
 def test_a_process_frozen_between_completion_and_commit_keeps_nobody_from_its_job(

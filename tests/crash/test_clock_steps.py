@@ -65,13 +65,13 @@ def clock(tmp_path: Path) -> Clock:
     return Clock(tmp_path)
 
 
-def submit(history: History, name: str, *, count: int = 4, later: float | None = None) -> None:
+def submit(
+    history: History, name: str, *, count: int = 4, later: float | None = None, queue: str | None = None
+) -> None:
     at = None if later is None else timezone.now() + timedelta(seconds=later)
+    payloads = [history.payload(f"{name}-{n}", 0.05) for n in range(count)]
     submit_many(
-        [
-            JobSpec(kind="workflow.task", payload=history.payload(f"{name}-{n}", 0.05), scheduled_at=at)
-            for n in range(count)
-        ]
+        [JobSpec(kind="workflow.task", payload=payload, scheduled_at=at, queue=queue) for payload in payloads]
     )
 
 
@@ -107,7 +107,7 @@ def test_a_stepped_clock_moves_no_due_time_and_costs_no_lease(
     steps: tuple[int, ...], worker: Start, clock: Clock, history: History
 ) -> None:
     stepped = worker("--concurrency", "2", "--name", "stepped", **clock.environment)
-    worker("--concurrency", "2", "--name", "steady")
+    worker("--concurrency", "2", "--name", "steady", "--queues", "default")
     # Its slot is at least half an hour away, whenever the test runs.
     minute = (timezone.now() + timedelta(minutes=45)).minute
     slot = {"task": "slot", "seconds": 0}
@@ -118,8 +118,13 @@ def test_a_stepped_clock_moves_no_due_time_and_costs_no_lease(
         clock.step(ahead)
         submit(history, f"now-{number}-")
         submit(history, f"soon-{number}-", later=1.0)
-        eventually(partial(ended, f"now-{number}-"), timeout=20)
-        eventually(partial(ended, f"soon-{number}-"), timeout=20)
+        # These nobody takes but the worker whose clock is stepped.
+        submit(history, f"own-now-{number}-", queue="own")
+        submit(history, f"own-soon-{number}-", later=1.0, queue="own")
+        for name in ("now", "soon", "own-now", "own-soon"):
+            eventually(partial(ended, f"{name}-{number}-"), timeout=20)
+        for name in ("own-now", "own-soon"):
+            assert abs(shown_clock(history, f"{name}-{number}-") - ahead) < 60
         eventually(partial(beat_since, before), timeout=20)
     assert not Job.objects.filter(started_at__lt=F("scheduled_at")).exists()
     later = Job.objects.filter(payload__task__startswith="half")

@@ -77,11 +77,17 @@ class Faults:
         self.seen: Counter[str] = Counter()
         self.fault: Fault | None = None
         self.fired = False
+        self._cut_before = 0
+
+    @property
+    def cuts(self) -> int:
+        """How many answers to a commit were swallowed since the watch began."""
+        return self._proxy.cut - self._cut_before
 
     @contextmanager
     def watching(self, fault: Fault | None = None) -> Iterator[None]:
         self.seen.clear()
-        self.fault, self.fired = fault, False
+        self.fault, self.fired, self._cut_before = fault, False, self._proxy.cut
         real = {kind: kind.execute for kind in (psycopg.Cursor, LeanCursor)}
         for kind, execute in real.items():
             kind.execute = self._in_place_of(execute)  # type: ignore[method-assign]

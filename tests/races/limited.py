@@ -59,6 +59,7 @@ class Storm:
         self.most = most
         self.seen: dict[str, int] = dict.fromkeys(["", *keys], 0)
         self.turn = threading.Lock()
+        self.given_back = 0  # by those who died
         self.until = time.monotonic() + 25.0
 
     def blow(self) -> None:
@@ -73,7 +74,8 @@ class Storm:
             if ids:
                 held += take(hand, ids, limit=rng.randint(1, 6)).jobs
             self._look(hand)
-            if held and rng.random() < 0.1:
+            # The first who holds anything dies for certain.
+            if held and (not self.given_back or rng.random() < 0.1):
                 held = self._die(hand)
             ending, held = held[:2], held[2:]
             if ending:
@@ -81,7 +83,9 @@ class Storm:
 
     def _die(self, hand: Hand) -> list[ClaimedJob]:
         """What it held is given back by a rescuer, and it begins anew."""
-        hand.declare_lost()
+        given_back = hand.declare_lost()
+        with self.turn:
+            self.given_back += given_back
         hand.worker_id = in_transaction(
             hand.connection,
             lambda cursor: workers.register(
@@ -98,4 +102,5 @@ class Storm:
 
     def assert_kept(self) -> None:
         assert self.seen[""] == self.most, "never more, and the limit is used"
+        assert self.given_back, "somebody died"
         assert all(self.seen[key] <= most for key, most in self.keys.items())

@@ -48,28 +48,35 @@ def test_a_slot_is_filled_once_by_four_workers(hand: Hands, round_: int) -> None
     assert_consistent(connection.cursor())
 
 
-def test_the_unique_key_holds_where_the_row_lock_does_not(hand: Hands, spoilt: Callable[..., None]) -> None:
-    """Without the lock all four come to the same slot; three of them find it taken."""
+def fill_behind(hand: Hands, behind: Callable[..., int]) -> tuple[int, int]:
+    """A worker comes while another has filled the slot and not committed. How many each of them filled."""
+    one, other = hand("one"), hand("other")
+    one.connection.execute("BEGIN")
+    filled = one.do(schedules.fill_due)
+    return filled, behind(lambda: one.connection.execute("COMMIT"), lambda: other.do(schedules.fill_due))
+
+
+def test_the_unique_key_holds_where_the_row_lock_does_not(
+    hand: Hands, spoilt: Callable[..., None], behind: Callable[..., int]
+) -> None:
+    """Without the lock both come to the same slot; the second waits for it, and finds it taken."""
     spoilt("lock_due_schedules", "FOR UPDATE SKIP LOCKED", "")
     due_schedules(1)
-    assert fill_together(hand) == 1
+    assert fill_behind(hand, behind) == (1, 0)
     assert Slot.objects.count() == Job.objects.count() == 1
 
 
 def test_without_key_and_lock_a_slot_is_filled_more_than_once(
-    hand: Hands, spoilt: Callable[..., None], behind
+    hand: Hands, spoilt: Callable[..., None], behind: Callable[..., int]
 ) -> None:
-    """The negative control: a worker comes while another has filled the slot and not committed."""
+    """The negative control."""
     spoilt("lock_due_schedules", "FOR UPDATE SKIP LOCKED", "")
     spoilt("insert_slots", "ON CONFLICT (schedule_id, at) DO NOTHING", "")
     due_schedules(1)
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE jobs_slot DROP CONSTRAINT slot_once")
     try:
-        one, other = hand("one"), hand("other")
-        one.connection.execute("BEGIN")
-        one.do(schedules.fill_due)
-        behind(lambda: one.connection.execute("COMMIT"), lambda: other.do(schedules.fill_due))
+        assert fill_behind(hand, behind) == (1, 1)
         assert Job.objects.count() == 2
     finally:
         Slot.objects.all().delete()

@@ -72,6 +72,7 @@ class Teller:
     def __init__(self, faults: Faults, checker: psycopg.Connection[Any]) -> None:
         self.faults = faults
         self.checker = checker
+        self._judged = False
 
     def tell(self, story: Story, fault: Fault | None = None, *, occurrences: int = 1) -> list[Fault]:
         """The faults that this story's writes offer, at the first `occurrences` of each statement."""
@@ -81,7 +82,7 @@ class Teller:
             with self.faults.watching(fault):
                 self._act(story, ground, before)
             seen = dict(self.faults.seen)
-            assert fault is None or self.faults.fired, f"{fault} was not reached"
+            self._look_whether_it_failed(story)
             with self.checker.cursor() as cursor:
                 assert_consistent(cursor)
             story.facts(ground)
@@ -94,7 +95,20 @@ class Teller:
             for mode in MODES
         ]
 
+    def _look_whether_it_failed(self, story: Story) -> None:
+        """No AssertionError: a fault that did not happen is not one that was found out."""
+        fault = self.faults.fault
+        if fault is None:
+            return
+        if not self.faults.fired:
+            pytest.fail(f"{fault} was not reached")
+        if self.faults.cuts != (fault.mode == "after commit"):
+            pytest.fail(f"{fault}: {self.faults.cuts} answers to a commit were swallowed")
+        if story.whole and not self._judged:
+            pytest.fail(f"{fault}: nobody heard of it, so nobody looked what it left")
+
     def _act(self, story: Story, ground: Any, before: dict[str, Any]) -> None:
+        self._judged = False
         for _ in range(TRIES):
             try:
                 story.act(ground)
@@ -110,6 +124,7 @@ class Teller:
             assert_consistent(cursor)
         fault = self.faults.fault
         if story.whole and fault is not None:
+            self._judged = True
             happened = everything(self.checker) != before
             assert happened is (fault.mode == "after commit"), f"{fault}: all or nothing, and which"
 
