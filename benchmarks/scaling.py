@@ -1,6 +1,6 @@
 """1, 2, 4 and 8 worker processes on one queue: what contention costs beyond the cores.
 
-    python -m benchmarks.scaling [--jobs 100000] [--rounds 3] [--processes 1,2,4,8]
+    python -m benchmarks.scaling [--jobs 300000] [--rounds 3] [--processes 1,2,4,8]
 
 More processes than cores cannot be faster; the bar is that they are not slower: each count keeps 90 % of the best rate
 of a smaller one. Processor time a job says what the others' presence adds.
@@ -24,7 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=100_000, help="a drain")
+    parser.add_argument(
+        "--jobs", type=int, default=300_000, help="a drain: of seconds, or their start counts"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", default="1,2,4,8")
     options = parser.parse_args()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from django.db import connection
 
+from jobs.database import open_connection
 from jobs.store.statements import statement
+from tests.jobs.ground import make_worker
 from tests.support import eventually
 
 TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "worker": "bigint", "limit": "bigint",
@@ -20,6 +24,28 @@ TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "work
          "user": "bigint", "places": "int[]", "sorted": "bigint[]",
          "begins": "bigint[]", "parts": "bigint", "place": "bigint", "since": "float8", "after": "bigint"}  # fmt: skip
 BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
+JOBS = 20_000
+FILL = f"""
+INSERT INTO jobs_queue (name, description, ageing_seconds)
+SELECT 'q' || n, '', 60 FROM generate_series(0, 3) AS n;
+INSERT INTO jobs_job (kind, queue, state, priority, attempt, max_attempts, payload, created_at, scheduled_at,
+                      ready_at, task)
+SELECT 'k', 'q' || n %% 4, 'available', 0, 0, 5, '{{}}', now(), now(), now(), '' FROM generate_series(1, {JOBS}) AS n;
+INSERT INTO jobs_ready (job_id, queue, kind, rank)
+SELECT id, queue, kind, id FROM jobs_job WHERE id %% 2 = 0;
+UPDATE jobs_job SET state = 'running', attempt = 1, worker_id = {{worker}}, started_at = now() WHERE id %% 2 = 1
+""".replace("%%", "%")
+
+
+@contextmanager
+def filled() -> Iterator[psycopg.Connection[Any]]:
+    """A worker's connection to a filled table, with statistics."""
+    with connection.cursor() as cursor:
+        cursor.execute(FILL.replace("{worker}", str(make_worker())))
+        cursor.execute("ANALYZE jobs_job, jobs_ready, jobs_queue, jobs_claim")
+    with open_connection("test plans") as own:
+        own.prepare_threshold = None  # the plans are prepared by hand here
+        yield own
 
 
 def plan(
@@ -72,8 +98,11 @@ def vacuum(own: psycopg.Connection[Any], table: str) -> None:
 
 
 def ids_of(own: psycopg.Connection[Any], state: str, limit: int) -> list[int]:
+    """So many, and no fewer: a statement that is given nothing reads nothing."""
     found = own.execute("SELECT id FROM jobs_job WHERE state = %s ORDER BY id LIMIT %s", [state, limit])
-    return [row[0] for row in found]
+    ids = [row[0] for row in found]
+    assert len(ids) == limit
+    return ids
 
 
 def read(nodes: list[dict[str, Any]], table: str) -> float:
@@ -88,6 +117,17 @@ def read(nodes: list[dict[str, Any]], table: str) -> float:
 def returned(nodes: list[dict[str, Any]]) -> int:
     """Rows of the whole statement: one that finds nothing touches little, whatever its plan."""
     return int(nodes[0]["Actual Rows"])
+
+
+def written(nodes: list[dict[str, Any]], table: str) -> float:
+    """Rows that a table's inserts and updates were given: those that passed all conditions."""
+    return sum(
+        below["Actual Rows"] * below["Actual Loops"]
+        for node in nodes
+        if node["Node Type"] == "ModifyTable" and node["Relation Name"] == table
+        for below in node["Plans"]
+        if below["Parent Relationship"] == "Outer"
+    )
 
 
 def hashes(nodes: list[dict[str, Any]]) -> list[str]:

@@ -62,16 +62,18 @@ def test_an_old_transaction_does_not_make_ticks_and_pages_slower(connect: Connec
         for n in range(3000):
             append(short.cursor(), [_draft(n=n)])
     ticker.tick()
+    before = state(connection.cursor()).newest
     append(short.cursor(), [_draft(n="new")])
     short.execute("ANALYZE notifications_event")
     explained = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement("make_tick")
     row = short.execute(explained).fetchone()
     assert row is not None
-    ticker.tick()
     newest = state(connection.cursor()).newest
+    assert newest == before + 1, "what was explained made the tick"
     found = {"tick": newest, "row": 0, "upto": newest, "topics": None, "limit": 50}
     page = short.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement("read_rows"), found).fetchone()
     assert page is not None
+    assert page[0][0]["Plan"]["Actual Rows"] == 1, "the new event"
     for plan in (row[0][0]["Plan"], page[0][0]["Plan"]):
         assert 1 <= _rows_read(plan) < 100
     short.close()

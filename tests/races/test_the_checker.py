@@ -29,22 +29,55 @@ DAMAGES = {
         "UPDATE jobs_scheduled SET state = 'scheduled'",
         "is retryable, and jobs_scheduled says scheduled",
     ),
+    "a waiting row too many": (
+        (
+            "INSERT INTO jobs_scheduled (job_id, at, state)"
+            " SELECT id, now(), 'scheduled' FROM jobs_job WHERE state = 'completed'"
+        ),
+        "is completed, and jobs_scheduled says scheduled",
+    ),
+    "a blocked row too many": (
+        "INSERT INTO jobs_blocked SELECT id, 1 FROM jobs_job WHERE state = 'completed'",
+        "is completed, and jobs_blocked says otherwise",
+    ),
     "a blocked row lost": ("DELETE FROM jobs_blocked", "is blocked, and jobs_blocked says otherwise"),
     "parents counted wrong": (
         "UPDATE jobs_blocked SET pending = pending + 1",
         "waits for 2 parents, but 1 have not completed",
+    ),
+    "a child that waits for nobody": (
+        "DELETE FROM jobs_dependency; UPDATE jobs_blocked SET pending = 0",
+        "waits for 0 parents, but 0 have not completed",
     ),
     "a child that ran too early": (
         "UPDATE jobs_job SET state = 'available' WHERE state = 'blocked'",
         "is available, though its parent",
     ),
     "a dead letter lost": ("DELETE FROM jobs_deadletter", "is dead, and jobs_deadletter says otherwise"),
+    "a dead letter too many": (
+        "UPDATE jobs_deadletter SET job_id = (SELECT id FROM jobs_job WHERE state = 'completed')",
+        "is completed, and jobs_deadletter says otherwise",
+    ),
     "a group counted wrong": (
         "UPDATE jobs_deadlettergroup SET count = count + 1",
-        "of 1, which says 2",
+        "is in the group f of 1, which says 2",
+    ),
+    "a tally of nothing": (
+        (
+            "INSERT INTO jobs_deadlettertally (fingerprint, kind, change, at)"
+            " SELECT fingerprint, kind, 2, now() FROM jobs_deadletter"
+        ),
+        "is in the group f of 1, which says 3",
     ),
     "a group lost": ("DELETE FROM jobs_deadlettergroup", "is a dead letter of a group that is missing"),
     "a closed row lost": ("DELETE FROM jobs_closed", "is cancelled, and jobs_closed says nothing"),
+    "a closed row too many": (
+        (
+            "INSERT INTO jobs_closed (job_id, state, reason, at)"
+            " SELECT id, 'skipped', '', now() FROM jobs_job WHERE state = 'completed'"
+        ),
+        "is completed, and jobs_closed says skipped",
+    ),
     "a claim lost": ("DELETE FROM jobs_claim", "runs in 0 claims of its worker"),
     "a claim of somebody else": (
         "UPDATE jobs_claim SET worker_id = worker_id + 1",
@@ -53,6 +86,10 @@ DAMAGES = {
     "no time of the end": (
         "UPDATE jobs_job SET finished_at = NULL WHERE state = 'completed'",
         "is completed with finished_at unset",
+    ),
+    "a time of an end that was none": (
+        "UPDATE jobs_job SET finished_at = now() WHERE state = 'retryable'",
+        "is retryable with finished_at 2",
     ),
     "a unique key of nobody": (
         "INSERT INTO jobs_uniquekey (kind, key, scope, job_id, state) VALUES ('k', 'u', 'unfinished', 0, '')",
@@ -78,8 +115,12 @@ DAMAGES = {
         "UPDATE jobs_workflow SET active = active + 1, blocked = blocked - 1",
         "workflow w: the counts differ",
     ),
-    "a workflow's state": (
+    "a workflow that would be complete": (
         "UPDATE jobs_workflow SET state = 'completed'",
+        "workflow w: the counts differ",
+    ),
+    "a workflow that would not run": (
+        "UPDATE jobs_workflow SET state = 'stalled'",
         "workflow w: the counts differ",
     ),
 }

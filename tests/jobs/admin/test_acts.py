@@ -5,18 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.contrib.messages import get_messages
 from django.test import Client
 
 import jobs
 from jobs.control import Actor
 from jobs.models import DeadLetter, Job, OperatorAction, Queue, Schedule, Workflow
 from jobs.steering import create_schedule
-from tests.jobs.admin.world import KIND, World, dead_job, snapshot
-
-
-def said(answer: Any) -> str:
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
+from tests.jobs.admin.world import KIND, World, dead_job, said, snapshot
 
 
 def act(client: Client, model: str, name: str, keys: Any, **fields: Any) -> Any:

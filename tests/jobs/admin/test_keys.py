@@ -20,9 +20,9 @@ from jobs.database import django_cursor
 from jobs.models import IdempotencyKey, Job, OperatorAction, UniqueKey
 from jobs.store.uniqueness import settle_keys
 from tests.jobs.admin.conftest import _person
-from tests.jobs.admin.test_acts import act, said
+from tests.jobs.admin.test_acts import act
 from tests.jobs.admin.test_lists import rows_of
-from tests.jobs.admin.world import KIND, keyed
+from tests.jobs.admin.world import KIND, keyed, said
 
 pytestmark = pytest.mark.django_db
 

@@ -9,8 +9,8 @@ from django.test import Client
 
 import jobs
 from jobs.models import Job, OperatorAction, PausedKind, Queue
-from tests.jobs.admin.test_acts import act, said
-from tests.jobs.admin.world import KIND, PAUSED, World
+from tests.jobs.admin.test_acts import act
+from tests.jobs.admin.world import KIND, PAUSED, World, said
 
 pytestmark = pytest.mark.django_db
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.utils import timezone
 
 import jobs
@@ -149,6 +150,11 @@ def snapshot() -> dict[str, list[Any]]:
         ]
         for model in models
     }
+
+
+def said(answer: Any) -> str:
+    """The messages of an answer."""
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 def schedule_fields(**changes: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from jobs.executor import Executor
 from jobs.registry import Registry, registry
 from jobs.running import coroutines
 from tests.jobs import kinds as declared  # noqa: F401 - declares test.echo
-from tests.jobs.test_executor import claimed
+from tests.jobs.executing import claimed
 
 
 @pytest.fixture
