@@ -115,12 +115,15 @@ DAMAGES = {
         "UPDATE jobs_workflow SET active = active + 1, blocked = blocked - 1",
         "workflow w: the counts differ",
     ),
-    "a workflow that would be complete": (
-        "UPDATE jobs_workflow SET state = 'completed'",
+    "a workflow that runs and does not say so": (
+        "UPDATE jobs_workflow SET state = 'failed'",
         "workflow w: the counts differ",
     ),
-    "a workflow that would not run": (
-        "UPDATE jobs_workflow SET state = 'stalled'",
+    "a workflow that says it is complete": (
+        (
+            "UPDATE jobs_job SET state = 'cancelled' WHERE workflow_id IS NOT NULL;"
+            " UPDATE jobs_workflow SET active = 0, blocked = 0, closed = 2, state = 'completed'"
+        ),
         "workflow w: the counts differ",
     ),
 }
