@@ -44,8 +44,6 @@ def main() -> None:
         whole, last = held(options.seconds)
         rate(15.0)
         after = rate(options.seconds / 3)
-        feeder.check()
-    say("the shortest queue was", feeder.least)
     usual = (before + after) / 2
     loss = 1 - whole / usual
     rows = [
@@ -56,6 +54,8 @@ def main() -> None:
             met=loss <= 0.1,
         ),
         Row(what="in its last third", figure=f"{1 - last / usual:.1%}"),
+        # Where it is none, workers and feeder share the cores, and the rate is that of both together.
+        Row(what="shortest queue meanwhile, jobs", figure=f"{feeder.least:,}"),
     ]
     finish("horizon", rows, before=before, held=whole, last=last, after=after, shortest_queue=feeder.least)
 

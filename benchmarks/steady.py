@@ -32,7 +32,8 @@ class Feeder:
     def start(self) -> None:
         """Returns when the queue has been filled for the first time."""
         self._thread.start()
-        self._full.wait(60)
+        if not self._full.wait(60):
+            raise AssertionError("the queue was not filled within a minute")
         self.check()
 
     def check(self) -> None:
@@ -71,8 +72,8 @@ class Feeder:
 def fed() -> Iterator[Feeder]:
     """The queue is kept filled while the block runs."""
     feeder = Feeder()
-    feeder.start()
     try:
+        feeder.start()
         yield feeder
         feeder.check()
     finally:
