@@ -24,6 +24,10 @@ was too small."""
 CLAIM_AT_LEAST = 64
 """Jobs that are claimed in smaller batches are long enough for their order to matter more than a miss."""
 PARTS_AT_MOST = 16
+TIMES_AT_MOST = 4
+"""A look for a part reads as many times what one for the whole does, or there would be too little of its own."""
+TIMES_DEEP = 16
+"""Who is ahead of the others has taken its own of these, and finds more of them further on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,12 @@ class Part:
 
     place: int
     parts: int
+    deep: bool = False
+
+    @property
+    def times(self) -> int:
+        """How many times what a look for the whole reads is read to find this part of it."""
+        return TIMES_DEEP if self.deep else min(self.parts, TIMES_AT_MOST)
 
 
 WHOLE = Part(0, 1)

@@ -28,8 +28,6 @@ LOOKS = 5
 EMPTY_AT_MOST = 1_000
 """Lanes without jobs that are remembered. Whoever submits may name new queues without end."""
 
-TIMES_AT_MOST = 4
-"""A look for a part reads as many times what one for the whole does, or there would be too little of its own."""
 CLOSE_US = 1_000_000
 """Of rank. A job that is left to another worker may wait as long for its start while this one starts a later one."""
 Lane = tuple[str, str, list[int], list[int], tuple[int, int] | None]
@@ -43,16 +41,26 @@ class Heads:
         self._params: dict[str, Any] = {"names": list(queues), "kinds": list(kinds)}
         self.firsts: set[int] = set()
         """The first job of each lane in the last look, whosever part it is in."""
+        self.more = False
+        """The last look met its limit among jobs that are close to the first."""
         # The lanes that were seen last stand last.
         self._begin: dict[tuple[str, str], int] = {}
         self._took: deque[float] = deque(maxlen=LOOKS)
         self._short: deque[float] = deque(maxlen=LOOKS)
         self._again_at = self._owed_at = float("-inf")
 
-    def read(self, cursor: Cursor, limit: int, part: Part = WHOLE) -> list[Lane]:
-        """Up to `limit` of each lane in which something waits, `part` of it."""
-        wanted = {"limit": limit * min(part.parts, TIMES_AT_MOST), "parts": part.parts, "place": part.place}
-        if time.monotonic() < self._again_at:
+    def read(self, cursor: Cursor, limit: int, part: Part = WHOLE, *, onward: bool = False) -> list[Lane]:
+        """Up to `limit` of each lane in which something waits, `part` of it.
+
+        `onward`: nothing says that something came in before what was found last, which is enough if it is many.
+        """
+        wanted = {"limit": limit * part.times, "parts": part.parts, "place": part.place}
+        found: list[tuple[Any, ...]] = []
+        if onward and self._begin and not self.slow:
+            found = self._from_where_they_began(cursor, wanted)
+        if any(seen >= wanted["limit"] for *_, seen in found):
+            self._owed_at = float("-inf")
+        elif time.monotonic() < self._again_at:
             self._owed_at = self._again_at
             found = self._from_where_they_began(cursor, wanted)
             if not self.slow:
@@ -61,6 +69,10 @@ class Heads:
             self._owed_at = float("-inf")
             found = self._from_the_beginning(cursor, wanted)
         self.firsts = {first for *_, first, _ in found}
+        self.more = any(
+            seen >= wanted["limit"] and (ranks or [head])[-1] <= head + CLOSE_US
+            for _, _, _, ranks, head, _, seen in found
+        )
         return [
             (queue, kind, ids or [], ranks or [], _end(ids, ranks, head, part, cut=seen >= wanted["limit"]))
             for queue, kind, ids, ranks, head, _, seen in found

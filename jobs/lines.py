@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from operator import itemgetter
 
 from jobs.core.fair_share import FairShare
@@ -76,13 +77,19 @@ class Lines:
         self._after = {name: self._after.get(name, "") for name, _, limited, _ in found if limited}
         self._rated = [name for name, _, _, rated in found if rated]
 
-    def refill(self, cursor: Cursor, worker_id: int = 0) -> None:
-        """Read the heads anew. The heaps hold nothing but what they say: entries of paused queues go with it."""
+    def refill(self, cursor: Cursor, worker_id: int = 0, *, onward: bool = False) -> None:
+        """Read the heads anew. The heaps hold nothing but what they say: entries of paused queues go with it.
+
+        `onward`: no bell rang, so that it may begin where the last look did, if there is enough.
+        """
         self._part = WHOLE if self._after or self._strict else self._division.part(cursor, worker_id)
-        fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST, self._part)
+        fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST, self._part, onward=onward)
         if self._part is not WHOLE:
             self._division.saw(self._lanes_read.firsts)
-            if sum(map(len, fronts.values())) < CLAIM_AT_LEAST:
+            if _few(fronts) and self._lanes_read.more:
+                deep = replace(self._part, deep=True)
+                fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST, deep, onward=onward)
+            if _few(fronts):
                 self._division.fail()
                 self._part = WHOLE
                 fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST)
@@ -113,11 +120,13 @@ class Lines:
                     heap.update(job_id, key)
                 queue_of[job_id] = queue
 
-    def _look(self, cursor: Cursor, most: int, keys: int, part: Part = WHOLE) -> dict[str, Front]:
+    def _look(
+        self, cursor: Cursor, most: int, keys: int, part: Part = WHOLE, *, onward: bool = False
+    ) -> dict[str, Front]:
         """The front of each queue in order, as far as it is known exactly."""
         # Of each of many lanes only a few: twice what is wanted in all, since not every lane has as many of the best.
         share = min(most, max(LANE_AT_LEAST, 2 * most // self._lanes))
-        lanes = self._lanes_read.read(cursor, share, part)
+        lanes = self._lanes_read.read(cursor, share, part, onward=onward)
         self.complete = all(end is None for *_, end in lanes)
         if self._after:
             lanes += self._limited_heads(cursor, share, keys)
@@ -252,6 +261,10 @@ class Lines:
         for name in set(queues):
             its = [job for job, queue in zip(jobs, queues, strict=True) if queue == name]
             self._heaps[name].remove_many(its)
+
+
+def _few(fronts: dict[str, Front]) -> bool:
+    return sum(map(len, fronts.values())) < CLAIM_AT_LEAST
 
 
 def _within(front: Front, bound: Key | None) -> Front:

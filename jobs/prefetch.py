@@ -6,6 +6,8 @@ workers. The average run time decides, and forgets quickly.
 
 from __future__ import annotations
 
+import math
+
 __all__ = ["Prefetch"]
 
 SLOWEST = 1.0
@@ -28,7 +30,9 @@ class Prefetch:
         """`ended` jobs since the last call; `busy_seconds`: time inside handlers since the start, all threads."""
         if ended:
             latest = max(FASTEST, (busy_seconds - self._busy_before) / ended)
-            self.average = 0.5 * self.average + 0.5 * latest
+            # Down by ratio, up by difference: a few jobs say that all are short, one that a long one may come.
+            shorter = latest < self.average
+            self.average = math.sqrt(self.average * latest) if shorter else 0.5 * self.average + 0.5 * latest
             self._busy_before = busy_seconds
 
     def too_far(self) -> None:

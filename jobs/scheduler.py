@@ -189,10 +189,10 @@ class Scheduler:
             if now >= self._polled + self._settings.POLL_SECONDS:
                 self._window.poll(cursor, self.worker_id)
                 self._polled = now
-            elif len(self._window) < self._room() and self._window.more_in_database:
+            elif self._too_few() and self._window.more_in_database:
                 # A bell says nothing that this does not see, and a quick look would make for small claims.
                 self._look_for_new = self._look_for_new or self._rang
-                self._window.refill(cursor, self.worker_id)
+                self._window.refill(cursor, self.worker_id, onward=not self._rang)
             elif (
                 self._rang or again or not self._window.seconds_until_token() or self._window.owed_in() == 0.0
             ):
@@ -221,6 +221,10 @@ class Scheduler:
         """How many more jobs to hold, when so many of those that are held have left."""
         # Where too much was claimed ahead, what goes back makes no room: others would wait in vain in its place.
         return 0 if self.draining else max(0, self._prefetch.capacity() - self._taken() + leaving)
+
+    def _too_few(self) -> bool:
+        """Not even half of a claim is known. More than that is claimed before what is known is read once more."""
+        return 2 * len(self._window) < min(self._settings.CLAIM_BATCH, self._room())
 
     def _free(self) -> int:
         """Threads for whom nothing is held."""

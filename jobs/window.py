@@ -82,9 +82,9 @@ class Window:
         """There are limits to keep, or looks have become slow: then nothing is claimed unseen."""
         return self._lines.needs_a_look
 
-    def refill(self, cursor: Cursor, worker_id: int = 0) -> None:
-        """Read the heads of all queues anew."""
-        self._lines.refill(cursor, worker_id)
+    def refill(self, cursor: Cursor, worker_id: int = 0, *, onward: bool = False) -> None:
+        """Read the heads of all queues anew; `onward`: no bell rang."""
+        self._lines.refill(cursor, worker_id, onward=onward)
 
     def peek(self, cursor: Cursor) -> None:
         """The quick look after a doorbell."""

@@ -3,11 +3,12 @@
 SELECT l.queue, l.kind, best.ids, best.ranks, best.head, best.first, best.seen
 FROM unnest(%(queues)s::text[], %(kinds)s::text[], %(begins)s::bigint[]) AS l(queue, kind, begin)
 CROSS JOIN LATERAL (
-    SELECT array_agg(h.job_id) FILTER (WHERE mod(h.job_id / 64, %(parts)s::bigint) = %(place)s::bigint) AS ids,
-           array_agg(h.rank) FILTER (WHERE mod(h.job_id / 64, %(parts)s::bigint) = %(place)s::bigint) AS ranks,
+    SELECT array_agg(h.job_id) FILTER (WHERE h.mine) AS ids,
+           array_agg(h.rank) FILTER (WHERE h.mine) AS ranks,
            min(h.rank) AS head, (array_agg(h.job_id))[1] AS first, count(*) AS seen
     FROM (
-        SELECT r.job_id, r.rank FROM jobs_ready r
+        SELECT r.job_id, r.rank, mod(r.job_id >> 6, %(parts)s::bigint) = %(place)s::bigint AS mine
+        FROM jobs_ready r
         WHERE r.queue = l.queue AND r.kind = l.kind AND r.key IS NULL AND r.rank >= l.begin
         ORDER BY r.rank, r.job_id
         LIMIT %(limit)s) h

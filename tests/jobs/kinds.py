@@ -13,10 +13,12 @@ from jobs.context import JobContext
 from jobs.core.backoff import Fixed
 from jobs.errors import PermanentError
 
-__all__ = ["GATE", "PARENTS"]
+__all__ = ["BEGUN", "GATE", "PARENTS"]
 
 GATE = threading.Event()
 """`test.gated` waits for it."""
+BEGUN: list[int] = []
+"""The jobs of `test.noted`, in the order in which they began."""
 PARENTS: dict[int, dict[str, Any]] = {}
 """What `test.parents` was given, by job id."""
 
@@ -82,6 +84,12 @@ def late(ctx: JobContext, payload: dict[str, Any]) -> str:
     while not ctx.timed_out:
         GATE.wait(0.01)
     return "too late"
+
+
+@job("test.noted", queue="test")
+def noted(ctx: JobContext, payload: dict[str, Any]) -> None:
+    """Notes that it has begun."""
+    BEGUN.append(ctx.job_id)
 
 
 @job("test.parents", queue="test")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import jobs
-from jobs import JobSpec, queue_steering
+from jobs import JobSpec, lines, queue_steering
 from jobs import division as module
 from jobs.acting import Actor
 from jobs.database import django_cursor
 from jobs.division import CLAIM_AT_LEAST, LASTS, PARTS_AT_MOST, WHOLE, Division, Part
-from jobs.heads import CLOSE_US
+from jobs.heads import CLOSE_US, Heads
 from jobs.models import Ready, WorkerProcess
 from jobs.store import workers
 from jobs.store.claiming import claim
@@ -220,6 +220,45 @@ def test_who_finds_too_little_of_its_own_looks_at_the_whole(cursor: Any) -> None
     Ready.objects.filter(job=part(ids, 0)[0]).delete()
     assert len(divided(cursor, first)) == CLAIM_AT_LEAST - 1 + len(part(ids, 1))
     assert divided(cursor, second) == part(ids, 1)
+
+
+def test_who_is_ahead_of_the_others_finds_its_own_further_on(
+    cursor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first jobs it has taken its own, and the others have not: theirs are not to be fought for."""
+    monkeypatch.setattr(lines, "READY_AT_MOST", 200)  # 400 for a part of two
+    ids = submitted(1_600)
+    first, _ = make_worker(), make_worker()
+    front, behind = ids[:900], ids[900:]
+    Ready.objects.filter(job__in=part(front, 0)).delete()
+    assert divided(cursor, first) == part(behind, 0)[:200]
+    monkeypatch.setattr(module, "TIMES_DEEP", 2)  # what it had read already
+    assert set(divided(cursor, first)) & set(part(front, 1)), (
+        "without that it asks for what the other will take"
+    )
+
+
+def test_nobody_looks_further_on_among_jobs_that_are_too_far_apart(
+    cursor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "READY_AT_MOST", 200)
+    submitted(100, rank=5_000_000)
+    late = submitted(1_500, rank=5_000_001 + CLOSE_US)
+    first, _ = make_worker(), make_worker()
+    deep: list[bool] = []
+    look = Heads.read
+
+    def counted(self: Heads, cursor: Any, limit: int, part: Part = WHOLE, **options: Any) -> Any:
+        deep.append(part.deep)
+        return look(self, cursor, limit, part, **options)
+
+    monkeypatch.setattr(Heads, "read", counted)
+    assert divided(cursor, first)
+    assert deep and not any(deep)
+    Ready.objects.filter(job__in=late).update(rank=5_000_000 + CLOSE_US)
+    Ready.objects.filter(job__in=part(late[:900], 0)).delete()
+    assert divided(cursor, first)
+    assert any(deep)
 
 
 def test_strict_order_is_not_divided(cursor: Any) -> None:

@@ -52,8 +52,8 @@ def seen(clock: Clock, transactional_db: None) -> Iterator[Callable[[], list[int
     looks = Heads(queues=["test"], kinds=KINDS)
     with django_cursor() as cursor:
 
-        def look() -> list[int]:
-            return [job for _, _, ids, _, _ in looks.read(cursor, 10) for job in ids]
+        def look(*, onward: bool = False) -> list[int]:
+            return [job for _, _, ids, _, _ in looks.read(cursor, 10, onward=onward) for job in ids]
 
         look.looks = looks  # type: ignore[attr-defined]
         yield look
@@ -83,6 +83,34 @@ def test_fast_looks_pass_over_nothing(seen: Callable[[], list[int]], looks: Head
     urgent = submit(50)
     assert seen() == [*urgent, *first]
     assert looks.owed_in() is None
+
+
+def test_where_no_bell_rang_a_look_goes_on_from_where_the_last_one_began(seen: Any, looks: Heads) -> None:
+    """At the beginning of a lane lie the dead rows of all that a drain has started."""
+    many = submit(*[0] * 12)
+    assert seen() == many[:10]
+    urgent = submit(50)
+    assert seen(onward=True) == many[:10]
+    assert looks.owed_in() is None, "the poll, or a bell, will find what came in before"
+    assert seen() == [*urgent, *many[:9]]
+    assert seen(onward=True) == [*urgent, *many[:9]]
+
+
+def test_where_that_finds_little_it_looks_from_the_beginning_after_all(seen: Any) -> None:
+    few = submit(*[0] * 8)
+    assert seen() == few
+    urgent, other = submit(50), submit(0, kind="test.async")
+    assert sorted(seen(onward=True)) == sorted([*urgent, *few, *other])
+
+
+def test_of_looks_that_have_become_slow_those_from_the_beginning_are_owed_as_ever(
+    seen: Any, looks: Heads, clock: Clock
+) -> None:
+    many = submit(*[0] * 12)
+    slow_down(clock, seen)
+    submit(50)
+    assert seen(onward=True) == many[:10]
+    assert looks.owed_in() is not None
 
 
 def test_one_slow_look_among_fast_ones_changes_nothing(
