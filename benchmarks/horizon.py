@@ -1,10 +1,11 @@
 """What an open transaction costs that holds the xmin horizon: nothing that dies after its snapshot can be cleared away.
 
-    python -m benchmarks.horizon [--seconds 180] [--processes 2]
+    python -m benchmarks.horizon [--seconds 180] [--processes 1]
 
 Under a steady load (the queue kept filled): the rate for a while, then with an idle transaction that holds a snapshot,
 then for a while without it again. The loss is taken against the mean of before and after; the last minute of the
-transaction alone is told too, because the harm grows.
+transaction alone is told too, because the harm grows. One worker process, because with two the feeder does not keep pace
+on two cores: where the queue runs empty, the rate is that of both together, and says nothing of the drain.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=180.0, help="how long the transaction stays open")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     with prepared(), workers(processes=options.processes), fed() as feeder:
         rate(10.0)
@@ -51,11 +52,15 @@ def main() -> None:
             what=f"loss while a transaction holds the horizon for {options.seconds:.0f} s",
             figure=f"{loss:.1%} ({before:,.0f} before, {whole:,.0f} held, {after:,.0f} jobs/s after)",
             bar="at most 10 %",
-            met=loss <= 0.1,
+            met=loss <= 0.1 and feeder.least > 0,
         ),
         Row(what="in its last third", figure=f"{1 - last / usual:.1%}"),
-        # Where it is none, workers and feeder share the cores, and the rate is that of both together.
-        Row(what="shortest queue meanwhile, jobs", figure=f"{feeder.least:,}"),
+        Row(
+            what="shortest queue meanwhile, jobs",
+            figure=f"{feeder.least:,}",
+            bar="never empty",
+            met=feeder.least > 0,
+        ),
     ]
     finish("horizon", rows, before=before, held=whole, last=last, after=after, shortest_queue=feeder.least)
 

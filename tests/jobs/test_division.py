@@ -254,7 +254,8 @@ def test_nobody_looks_further_on_among_jobs_that_are_too_far_apart(
 
     monkeypatch.setattr(Heads, "read", counted)
     assert divided(cursor, first)
-    assert deep and not any(deep)
+    assert deep[0] is False
+    assert not any(deep)
     Ready.objects.filter(job__in=late).update(rank=5_000_000 + CLOSE_US)
     Ready.objects.filter(job__in=part(late[:900], 0)).delete()
     assert divided(cursor, first)
