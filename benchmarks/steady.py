@@ -12,8 +12,8 @@ from benchmarks.ground import query
 
 __all__ = ["Feeder", "fed", "rate"]
 
-FILLED = 30_000
-BATCH = 2_000
+FILLED = 100_000
+BATCH = 10_000
 
 
 class Feeder:
@@ -55,7 +55,7 @@ class Feeder:
                 if self._full.is_set():
                     self.least = min(self.least, waiting)
                 if waiting < FILLED:
-                    enqueue_bulk(BATCH)
+                    enqueue_bulk(BATCH, batch=BATCH)
                     submitted += BATCH
                 else:
                     self._full.set()
