@@ -4,8 +4,8 @@
 
 Under a steady load (the queue kept filled): the rate for a while, then with an idle transaction that holds a snapshot,
 then for a while without it again. The loss is taken against the mean of before and after; the last minute of the
-transaction alone is told too, because the harm grows. One worker process, because with two the feeder does not keep pace
-on two cores: where the queue runs empty, the rate is that of both together, and says nothing of the drain.
+transaction alone is told too, because the harm grows. One worker process, because with two the feeder does not keep
+pace on two cores: where the queue runs empty, the rate is that of both together, and says nothing of the drain.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ def test_nobody_looks_further_on_among_jobs_that_are_too_far_apart(
     cursor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "READY_AT_MOST", 200)
-    submitted(100, rank=5_000_000)
+    submitted(BLOCK - 4, rank=5_000_000)  # too few of its own, wherever the blocks begin
     late = submitted(1_500, rank=5_000_001 + CLOSE_US)
     first, _ = make_worker(), make_worker()
     deep: list[bool] = []
