@@ -50,6 +50,15 @@ def run(simulate: Simulate, seeds: range) -> float:
     return virtual / (time.process_time() - began)
 
 
+def violation(simulate: Simulate, seed: int) -> str:
+    """What was found; empty where all is well."""
+    try:
+        simulate(seed)
+    except Violation as found:
+        return str(found)
+    return ""
+
+
 def test_seeds(simulate: Simulate, record_property: Callable[[str, object], None]) -> None:
     ratio = run(simulate, range(4))
     record_property("times real time", round(ratio))
@@ -128,7 +137,6 @@ def test_what_is_broken_is_found_within_a_few_seeds(
 def test_a_rescue_is_no_excuse_for_a_job_that_lies_there_afterwards(
     simulate: Simulate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a seed that passes: its rescuers go on looking and find nothing more to give back."""
+    """Where rescuers go on looking and find nothing more to give back, it is seen before the end."""
     monkeypatch.setattr(World, "ready", ready_but_for_rescued)
-    with pytest.raises(Violation, match="available beside an idle worker"):
-        simulate(1145)
+    assert any("available beside an idle worker" in violation(simulate, seed) for seed in range(1042, 1082))
