@@ -157,6 +157,8 @@ class Server:
                     process.wait(patience)
                 except subprocess.TimeoutExpired:
                     continue
+        # One that was killed leaves it, and a newcomer would take it for that of a living server.
+        self.layout.socket.unlink(missing_ok=True)
         self._process = None
 
     def _command(self) -> list[str]:
