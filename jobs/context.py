@@ -29,7 +29,17 @@ Report = tuple[Any, ...]
 class JobContext:
     """The view a running handler has of its job. Its methods may be called from any thread."""
 
-    __slots__ = ("_cancel_reason", "_job", "_on_cancel", "_open", "_report", "at_once", "deadline", "payload")
+    __slots__ = (
+        "_cancel_reason",
+        "_job",
+        "_on_cancel",
+        "_open",
+        "_report",
+        "at_once",
+        "began",
+        "deadline",
+        "payload",
+    )
 
     def __init__(
         self,
@@ -37,6 +47,7 @@ class JobContext:
         payload: dict[str, Any],
         *,
         report: Callable[[Report], None],
+        began: float,
         deadline: float | None = None,
     ) -> None:
         self._job = job
@@ -46,6 +57,8 @@ class JobContext:
         self._open = [True]
         self.at_once = False
         self.payload = payload
+        self.began = began
+        """On `time.monotonic()`."""
         self.deadline = deadline
         """When the attempt's time is up, on `time.monotonic()`; None for no limit."""
 

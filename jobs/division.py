@@ -2,9 +2,9 @@
 
 Each of them reads the same heads. Without this the second finds what it asks for taken, and as many jobs are missed as
 are claimed. So once claims are seen to miss, each looks for its own blocks only, among jobs that are so close in rank
-that it may be left to chance which of them goes first. That ends where too few of its own are found, or where what is
-in front has been lying there for a second: what the others leave lying is found by the next look. Blocks, because rows
-of neighbouring ids share a page.
+that it may be left to chance which of them goes first. Who finds too few of its own looks once further on. That ends
+where too few are found there as well, or where what is in front has been lying there for a second: what the others
+leave lying is found by the next look. Blocks, because rows of neighbouring ids share a page.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ CLAIM_AT_LEAST = 64
 PARTS_AT_MOST = 16
 TIMES_AT_MOST = 4
 """A look for a part reads as many times what one for the whole does, or there would be too little of its own."""
-TIMES_DEEP = 16
-"""Who is ahead of the others has taken its own of these, and finds more of them further on."""
+TIMES_DEEP = 4
+"""Who is ahead of the others has taken its own of these, and finds more of them in so many times as much."""
+DEEP_AT_LEAST = 256
+"""Jobs for which it is worth to look that deep once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Part:
     @property
     def times(self) -> int:
         """How many times what a look for the whole reads is read to find this part of it."""
-        return TIMES_DEEP if self.deep else min(self.parts, TIMES_AT_MOST)
+        return min(self.parts, TIMES_AT_MOST) * (TIMES_DEEP if self.deep else 1)
 
 
 WHOLE = Part(0, 1)

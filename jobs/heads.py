@@ -1,10 +1,14 @@
 """Reads the heads of the lanes, of which the worker's cache is made: from their beginnings, or from where they began.
 
-While a transaction holds the xmin horizon, the rows of started jobs stay where they were, at the beginning of their
-lane, and every look steps over all of them: 190,000 took 67 ms. So where looks have become slow, most of them start at
-the first row that the last one found. A job that came in below that (an urgent one, a retry, a kind of which none
-waited) is found by the next look from the beginning. These take a twentieth of the time, and come every 5 s at
-least. So is one that came into a lane which stood empty while jobs came into 1,000 others: it is forgotten by then.
+The rows of started jobs stay where they were, at the beginning of their lane, until vacuum comes, and a look steps over
+all of them. So a look that no bell has caused starts at the first row that the last one found, if that one found many,
+and counts if it finds many itself. What came in before (an urgent job, a retry, a kind of which none waited) rang a
+bell, or is found by the poll.
+
+While a transaction holds the xmin horizon nothing is vacuumed: 190,000 such rows took 67 ms. So where looks have become
+slow, most of them start there, bell or no bell. What came in before is found by the next look from the beginning.
+These take a twentieth of the time, and come every 5 s at least. So is one that came into a lane which stood empty while
+jobs came into 1,000 others: it is forgotten by then.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ __all__ = ["Heads"]
 SLOW = 0.01
 SHARE = 0.05
 AT_MOST = 5.0
+NEVER = float("-inf")
 # The fastest of the last few decides: a single one may have waited for the processor.
 LOOKS = 5
 EMPTY_AT_MOST = 1_000
@@ -43,31 +48,27 @@ class Heads:
         """The first job of each lane in the last look, whosever part it is in."""
         self.more = False
         """The last look met its limit among jobs that are close to the first."""
-        # The lanes that were seen last stand last.
-        self._begin: dict[tuple[str, str], int] = {}
+        # Rank and id. The lanes that were seen last stand last.
+        self._begin: dict[tuple[str, str], tuple[int, int]] = {}
+        # The lanes of the last look, if one of them met its limit.
+        self._many: list[tuple[str, str]] = []
         self._took: deque[float] = deque(maxlen=LOOKS)
         self._short: deque[float] = deque(maxlen=LOOKS)
-        self._again_at = self._owed_at = float("-inf")
+        self._again_at = self._owed_at = NEVER
 
     def read(self, cursor: Cursor, limit: int, part: Part = WHOLE, *, onward: bool = False) -> list[Lane]:
         """Up to `limit` of each lane in which something waits, `part` of it.
 
         `onward`: nothing says that something came in before what was found last, which is enough if it is many.
+        A deep part is read from where the look just before began.
         """
         wanted = {"limit": limit * part.times, "parts": part.parts, "place": part.place}
         found: list[tuple[Any, ...]] = []
-        if onward and self._begin and not self.slow:
-            found = self._from_where_they_began(cursor, wanted)
-        if any(seen >= wanted["limit"] for *_, seen in found):
-            self._owed_at = float("-inf")
-        elif time.monotonic() < self._again_at:
-            self._owed_at = self._again_at
-            found = self._from_where_they_began(cursor, wanted)
-            if not self.slow:
-                self._again_at, self._owed_at = float("-inf"), time.monotonic()
-        else:
-            self._owed_at = float("-inf")
-            found = self._from_the_beginning(cursor, wanted)
+        if part.deep or (onward and self._many and self._owed_at == NEVER and not self.slow):
+            found = self._from_where_they_began(cursor, wanted, self._many)
+        if not part.deep and not _met(found, wanted):
+            found = self._with_what_came_in_before(cursor, wanted)
+        self._many = [(queue, kind) for queue, kind, *_ in found] if _met(found, wanted) else []
         self.firsts = {first for *_, first, _ in found}
         self.more = any(
             seen >= wanted["limit"] and (ranks or [head])[-1] <= head + CLOSE_US
@@ -89,7 +90,18 @@ class Heads:
 
     def owed_in(self) -> float | None:
         """Seconds until what the last look may have passed over can be looked for; None when it passed over nothing."""
-        return None if self._owed_at == float("-inf") else max(0.0, self._owed_at - time.monotonic())
+        return None if self._owed_at == NEVER else max(0.0, self._owed_at - time.monotonic())
+
+    def _with_what_came_in_before(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
+        """From the beginning; where that is slow, it is owed for a while."""
+        if time.monotonic() >= self._again_at:
+            self._owed_at = NEVER
+            return self._from_the_beginning(cursor, wanted)
+        self._owed_at = self._again_at
+        found = self._from_where_they_began(cursor, wanted, list(self._begin))
+        if not self.slow:
+            self._again_at, self._owed_at = NEVER, time.monotonic()
+        return found
 
     def _from_the_beginning(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
         began = time.monotonic()
@@ -104,12 +116,15 @@ class Heads:
             del self._begin[lane]
         return found
 
-    def _from_where_they_began(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
-        known = list(self._begin)
+    def _from_where_they_began(
+        self, cursor: Cursor, wanted: dict[str, int], lanes: Sequence[tuple[str, str]]
+    ) -> list[tuple[Any, ...]]:
+        begins = [self._begin[lane] for lane in lanes]
         params = {
-            "queues": [queue for queue, _ in known],
-            "kinds": [kind for _, kind in known],
-            "begins": [self._begin[lane] for lane in known],
+            "queues": [queue for queue, _ in lanes],
+            "kinds": [kind for _, kind in lanes],
+            "ranks": [rank for rank, _ in begins],
+            "firsts": [first for _, first in begins],
         }
         began = time.monotonic()
         found = rows(cursor, "ready_heads_from", params | wanted)
@@ -118,9 +133,14 @@ class Heads:
         return found
 
     def _remember(self, found: Sequence[tuple[Any, ...]]) -> None:
-        for queue, kind, _, _, head, _, _ in found:
+        for queue, kind, _, _, head, first, _ in found:
             self._begin.pop((queue, kind), None)
-            self._begin[queue, kind] = head
+            self._begin[queue, kind] = (head, first)
+
+
+def _met(found: Sequence[tuple[Any, ...]], wanted: dict[str, int]) -> bool:
+    """Is there a lane in which as many wait as one look takes?"""
+    return any(seen >= wanted["limit"] for *_, seen in found)
 
 
 def _end(

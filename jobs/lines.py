@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from jobs.core.fair_share import FairShare
 from jobs.core.priority_queue import IndexedPriorityQueue
-from jobs.division import CLAIM_AT_LEAST, WHOLE, Division, Part
+from jobs.division import CLAIM_AT_LEAST, DEEP_AT_LEAST, WHOLE, Division, Part
 from jobs.heads import Heads, Lane
 from jobs.store.statements import Cursor, rows
 from jobs.store.values import ClaimedJob, Moved
@@ -54,6 +54,8 @@ class Lines:
         self._token_at = float("inf")
         self._lanes = 1
         self._contended = 0
+        # Queues without limits in which more waits than is known.
+        self._cut: set[str] = set()
         self.complete = False
 
     def __len__(self) -> int:
@@ -67,6 +69,11 @@ class Lines:
     def needs_a_look(self) -> bool:
         """There are limits to keep, or looks have become slow: then nothing is claimed unseen."""
         return bool(self._after) or self._lanes_read.slow
+
+    @property
+    def ran_dry(self) -> bool:
+        """Nothing is known any more of a queue in which more waits."""
+        return any(not len(self._heaps.get(name, ())) for name in self._cut)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -86,15 +93,18 @@ class Lines:
         fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST, self._part, onward=onward)
         if self._part is not WHOLE:
             self._division.saw(self._lanes_read.firsts)
-            if _few(fronts) and self._lanes_read.more:
-                deep = replace(self._part, deep=True)
-                fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST, deep, onward=onward)
-            if _few(fronts):
+            if _known(fronts) < CLAIM_AT_LEAST and self._lanes_read.more:
+                fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST, replace(self._part, deep=True))
+                if _known(fronts) < DEEP_AT_LEAST:
+                    self._division.fail()  # the next look is for the whole
+            if _known(fronts) < CLAIM_AT_LEAST:
                 self._division.fail()
                 self._part = WHOLE
                 fronts = self._look(cursor, READY_AT_MOST, KEYS_AT_MOST)
         quota = max(1, READY_AT_MOST // max(1, len(fronts)))
-        self.complete = self.complete and all(len(front) <= quota for front in fronts.values())
+        too_long = {queue for queue, front in fronts.items() if len(front) > quota}
+        self._cut |= too_long.difference(self._after)
+        self.complete = self.complete and not too_long
         self._heaps, self._queue_of = {}, {}
         for queue, front in fronts.items():
             best = front[:quota]
@@ -142,6 +152,7 @@ class Lines:
                 fronts[queue] += lane
             else:
                 fronts[queue] = lane
+        self._cut = bounds.keys() - self._after.keys()
         return {queue: _within(front, bounds.get(queue)) for queue, front in fronts.items()}
 
     def _limited_heads(self, cursor: Cursor, share: int, keys: int) -> list[Lane]:
@@ -206,9 +217,9 @@ class Lines:
         heads = {queue: heap.head for queue, heap in self._heaps.items() if len(heap)}
         if not heads:
             return []
-        found = self._share.order(heads, room + self._contended)
+        found = self._share.order(heads, room + self._contended, self._cut)
         refusable = len(self.limited(found)) if self._after else 0
-        return self._share.order(heads, room + self._contended + refusable) if refusable else found
+        return self._share.order(heads, room + self._contended + refusable, self._cut) if refusable else found
 
     def limited(self, candidates: Iterable[int]) -> dict[int, str]:
         """Those that wait in queues with limits, with the queue."""
@@ -227,6 +238,10 @@ class Lines:
         limits that another worker was using (`busy`) is kept.
         """
         mine = set(taken)
+        if not taken:
+            self._cut = (
+                set()
+            )  # all in other hands, perhaps for long: what comes behind need not wait for them
         limited = self.limited(candidates)
         self._share.charge(
             Counter(self._queue_of[job] for job in taken),
@@ -251,7 +266,7 @@ class Lines:
 
     def took_everything(self, jobs: Sequence[ClaimedJob]) -> None:
         """A claim found nothing else that is ready: nothing is to be known but whose turn it was."""
-        self.complete = True
+        self.complete, self._cut = True, set()
         if jobs:
             given = Counter(job.queue for job in jobs)
             self._share.charge(given, list(given))
@@ -263,8 +278,8 @@ class Lines:
             self._heaps[name].remove_many(its)
 
 
-def _few(fronts: dict[str, Front]) -> bool:
-    return sum(map(len, fronts.values())) < CLAIM_AT_LEAST
+def _known(fronts: dict[str, Front]) -> int:
+    return sum(map(len, fronts.values()))
 
 
 def _within(front: Front, bound: Key | None) -> Front:

@@ -6,8 +6,6 @@ workers. The average run time decides, and forgets quickly.
 
 from __future__ import annotations
 
-import math
-
 __all__ = ["Prefetch"]
 
 SLOWEST = 1.0
@@ -30,9 +28,13 @@ class Prefetch:
         """`ended` jobs since the last call; `busy_seconds`: time inside handlers since the start, all threads."""
         if ended:
             latest = max(FASTEST, (busy_seconds - self._busy_before) / ended)
-            # Down by ratio, up by difference: a few jobs say that all are short, one that a long one may come.
-            shorter = latest < self.average
-            self.average = math.sqrt(self.average * latest) if shorter else 0.5 * self.average + 0.5 * latest
+            if latest < self.average:
+                # By ratio, or it would take a dozen rounds; by how many ended, since the short ones end first and
+                # what still runs says nothing: a job for each thread is needed before one batch counts in full.
+                weight = min(0.5, ended / (2 * self._concurrency))
+                self.average *= (latest / self.average) ** weight
+            else:
+                self.average = 0.5 * self.average + 0.5 * latest
             self._busy_before = busy_seconds
 
     def too_far(self) -> None:

@@ -119,7 +119,7 @@ class Scheduler:
 
     def wait_seconds(self) -> float:
         """How long nothing needs this loop, if nobody wakes it."""
-        if self._recorder.unrecorded or self._rang or self._executor.has_ended():
+        if self._recorder.unrecorded or (self._rang and not self.draining) or self._executor.has_ended():
             return 0.0
         if self._executor.unstarted() or (len(self._window) and self._room()):
             return SOON
@@ -128,7 +128,9 @@ class Scheduler:
         if self._room() and self._window.more_in_database:
             # Others took all that was known. Seldom, where they go on holding it.
             wait = min(wait, SOON * 2 ** (min(self._in_vain, 10) - 1))
-        if self.draining:  # what is due then is others' concern, and would keep this loop turning
+        if (
+            self.draining
+        ):  # what is due then is others' concern, and would keep this loop turning, as a bell would
             return max(0.0, wait)
         if now < self._busy_until and not len(self._window):
             wait = min(wait, self._looked + LOOK_AGAIN - now)
@@ -193,13 +195,10 @@ class Scheduler:
                 # A bell says nothing that this does not see, and a quick look would make for small claims.
                 self._look_for_new = self._look_for_new or self._rang
                 self._window.refill(cursor, self.worker_id, onward=not self._rang)
-            elif (
-                self._rang or again or not self._window.seconds_until_token() or self._window.owed_in() == 0.0
-            ):
+            elif self._rang or again or self._window.owes_a_look:
                 self._look_for_new = self._look_for_new or self._rang
-                self._unseen = (
-                    not (due or len(self._window) or self._window.needs_a_look) and self._free() > 0
-                )
+                known = due or len(self._window) or self._window.needs_a_look
+                self._unseen = not known and self._free() > 0
                 if not self._unseen:
                     self._window.peek(cursor)
             else:
@@ -223,8 +222,9 @@ class Scheduler:
         return 0 if self.draining else max(0, self._prefetch.capacity() - self._taken() + leaving)
 
     def _too_few(self) -> bool:
-        """Not even half of a claim is known. More than that is claimed before what is known is read once more."""
-        return 2 * len(self._window) < min(self._settings.CLAIM_BATCH, self._room())
+        """Not even half of a claim is known, or nothing of a queue in which more waits. Else a look can wait."""
+        room = min(self._settings.CLAIM_BATCH, self._room(self._recorder.unrecorded))
+        return 2 * len(self._window) < room or (room > 0 and self._window.ran_dry)
 
     def _free(self) -> int:
         """Threads for whom nothing is held."""

@@ -70,6 +70,11 @@ class Window:
         """True when the last full read met its limit, so that an empty heap does not mean an empty queue."""
         return not self._lines.complete
 
+    @property
+    def ran_dry(self) -> bool:
+        """Nothing is known any more of a queue in which more waits: another one would go in its place."""
+        return self._lines.ran_dry
+
     def poll(self, cursor: Cursor, worker_id: int = 0) -> None:
         """The slow, full look: the clock, the heads of all queues, what is due within the horizon."""
         self.clock.read(cursor)
@@ -89,6 +94,11 @@ class Window:
     def peek(self, cursor: Cursor) -> None:
         """The quick look after a doorbell."""
         self._lines.peek(cursor)
+
+    @property
+    def owes_a_look(self) -> bool:
+        """A rate that was used up lets a job start now, or what looks passed over can be looked for."""
+        return not self.seconds_until_token() or self.owed_in() == 0.0
 
     def owed_in(self) -> float | None:
         """Seconds until a look that passes over nothing can be made; None when the last one was such."""

@@ -9,7 +9,7 @@ meanwhile. Promises: nothing but order; O(log lines) a job. It must not look at 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from typing import TypeVar
 
@@ -34,20 +34,28 @@ class FairShare:
         self._weights = dict(weights)
         self._passes = {name: at for name, at in self._passes.items() if name in weights}
 
-    def order(self, heads: Mapping[str, Callable[[int], Sequence[Item]]], room: int) -> list[Item]:
-        """Up to `room` items in the order they should be taken. `heads`: of each line that has any, its best few."""
+    def order(
+        self, heads: Mapping[str, Callable[[int], Sequence[Item]]], room: int, cut: Collection[str] = ()
+    ) -> list[Item]:
+        """Up to `room` items in the order they should be taken. `heads`: of each line that has any, its best few.
+
+        `cut`: lines that hold more than their heads give. In strict order nothing goes behind what is missing of them.
+        """
+        if self._strict:
+            return self._in_turn(heads, room, cut)
         if len(heads) == 1:
             return list(next(iter(heads.values()))(room))
-        if self._strict:
-            return self._in_turn(heads, room)
         return self._shared({name: head(room) for name, head in heads.items()}, room)
 
-    def _in_turn(self, heads: Mapping[str, Callable[[int], Sequence[Item]]], room: int) -> list[Item]:
+    def _in_turn(
+        self, heads: Mapping[str, Callable[[int], Sequence[Item]]], room: int, cut: Collection[str]
+    ) -> list[Item]:
         taken: list[Item] = []
-        for name in sorted(heads, key=lambda name: self._strict.get(name, len(self._strict))):
-            if len(taken) >= room:
+        for name in sorted({*heads, *cut}, key=lambda name: self._strict.get(name, len(self._strict))):
+            if name in heads:
+                taken += heads[name](room - len(taken))
+            if len(taken) >= room or name in cut:
                 break
-            taken += heads[name](room - len(taken))
         return taken
 
     def _shared(self, lines: Mapping[str, Sequence[Item]], room: int) -> list[Item]:

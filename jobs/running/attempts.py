@@ -52,6 +52,7 @@ class Attempts:
             job,
             json.loads(job.payload) if job.payload != "{}" else {},
             report=self._report,
+            began=began,
             deadline=_sooner(None if timeout is None else began + timeout, job.stop_at),
         )
         self.running[job.id] = context
@@ -66,8 +67,10 @@ class Attempts:
 
     def end(self, job: ClaimedJob, outcome: Outcome, began: float) -> None:
         spent = time.monotonic() - began
+        # Before the end, or whoever collects that could take a long job for one of no length. No call in here:
+        # another thread's addition could come between.
+        self.busy_seconds += spent
         self.ended.append((job, outcome))
-        self.busy_seconds += spent  # no call in here: another thread's addition could come between
 
     def give_up(self, context: JobContext, outcome: Outcome) -> bool:
         """End an attempt whose handler runs on. False when the handler was faster."""
@@ -76,7 +79,7 @@ class Attempts:
             self._left.discard(context)
             return False
         self.forget(context)
-        self.ended.append((context.job, outcome))
+        self.end(context.job, outcome, context.began)
         return True
 
     def came_late(self, context: JobContext) -> None:

@@ -1,7 +1,7 @@
--- The best-ranked ready jobs of lanes that are known, from a rank on: what stands below it is not read (`jobs/heads.py`).
+-- The best-ranked ready jobs of lanes that are known, from a rank and an id on: what stands before is not read (`jobs/heads.py`).
 -- Paused kinds and queues, queues with limits, and other workers' parts are left out as in ready_heads.sql.
 SELECT l.queue, l.kind, best.ids, best.ranks, best.head, best.first, best.seen
-FROM unnest(%(queues)s::text[], %(kinds)s::text[], %(begins)s::bigint[]) AS l(queue, kind, begin)
+FROM unnest(%(queues)s::text[], %(kinds)s::text[], %(ranks)s::bigint[], %(firsts)s::bigint[]) AS l(queue, kind, rank, first)
 CROSS JOIN LATERAL (
     SELECT array_agg(h.job_id) FILTER (WHERE h.mine) AS ids,
            array_agg(h.rank) FILTER (WHERE h.mine) AS ranks,
@@ -9,7 +9,8 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT r.job_id, r.rank, mod(r.job_id >> 6, %(parts)s::bigint) = %(place)s::bigint AS mine
         FROM jobs_ready r
-        WHERE r.queue = l.queue AND r.kind = l.kind AND r.key IS NULL AND r.rank >= l.begin
+        WHERE r.queue = l.queue AND r.kind = l.kind AND r.key IS NULL
+          AND (r.rank, r.job_id) >= (l.rank, l.first)
         ORDER BY r.rank, r.job_id
         LIMIT %(limit)s) h
 ) best

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.database import in_transaction, open_connection
+from jobs.database import django_cursor, in_transaction, open_connection
 from jobs.executor import Executor
 from jobs.maintenance import Rescuer
 from jobs.models import Job
@@ -84,6 +84,12 @@ def bench(transactional_db: None) -> Iterator[Bench]:
     made = Bench()
     yield made
     made.close()
+
+
+@pytest.fixture
+def cursor(db: None) -> Iterator[Any]:
+    with django_cursor() as one:
+        yield one
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ TYPES = {"ids": "bigint[]", "attempts": "smallint[]", "results": "text[]", "work
          "priorities": "smallint[]", "max_attempts": "smallint[]", "payloads": "text[]", "options": "text[]",
          "ats": "timestamptz[]", "tasks": "text[]", "pendings": "int[]", "workflow": "bigint",
          "user": "bigint", "places": "int[]", "sorted": "bigint[]",
-         "begins": "bigint[]", "parts": "bigint", "place": "bigint", "since": "float8", "after": "bigint"}  # fmt: skip
+         "ranks": "bigint[]", "firsts": "bigint[]", "parts": "bigint",
+         "place": "bigint", "since": "float8", "after": "bigint"}  # fmt: skip
 BY_RANK: dict[str, list[int]] = {"places": [], "sorted": []}
 JOBS = 20_000
 FILL = f"""

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 import jobs
-from jobs import JobSpec, lines, queue_steering
+from jobs import JobSpec
 from jobs import division as module
-from jobs.acting import Actor
-from jobs.database import django_cursor
 from jobs.division import CLAIM_AT_LEAST, LASTS, PARTS_AT_MOST, WHOLE, Division, Part
-from jobs.heads import CLOSE_US, Heads
-from jobs.models import Ready, WorkerProcess
-from jobs.store import workers
 from jobs.store.claiming import claim
 from jobs.window import Window
-from tests.jobs import kinds as declared  # noqa: F401 - registers the kinds
-
-ROOM = 100
-BLOCK = 64
-"""Of ids, as `ready_heads.sql` has it."""
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.jobs.dividing import KINDS, ROOM, SERVED, Clock, make_worker, part, submitted
 
 
 @pytest.fixture
@@ -38,25 +20,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
     return clock
-
-
-@pytest.fixture
-def cursor(db: None) -> Iterator[Any]:
-    with django_cursor() as one:
-        yield one
-
-
-SERVED = ["test"]
-KINDS = ["test.echo"]
-
-
-def make_worker(*, queues: Sequence[str] = SERVED, kinds: Sequence[str] = KINDS, state: str = "live") -> int:
-    with django_cursor() as cursor:
-        worker = workers.register(
-            cursor, name="test", hostname="test", pid=1, queues=queues, kinds=kinds, concurrency=8
-        )
-    WorkerProcess.objects.filter(pk=worker).update(state=state)
-    return worker
 
 
 def contended(**served: Any) -> Division:
@@ -183,125 +146,6 @@ def drained(cursor: Any) -> float:
 
 def test_two_workers_drain_a_backlog_and_seldom_meet(cursor: Any) -> None:
     assert drained(cursor) < 0.3
-
-
-def divided(cursor: Any, worker: int, queues: Sequence[str] = SERVED, **options: Any) -> list[int]:
-    """The ids that a worker would ask for, had it just missed some."""
-    window = Window(queues=queues, kinds=KINDS, horizon=3.0, **options)
-    window.poll(cursor, worker)
-    window._lines._division.note(missed=ROOM, got=ROOM)
-    window.poll(cursor, worker)
-    return window.candidates(10_000)
-
-
-def submitted(count: int, *, rank: int | None = None, queue: str = "test") -> list[int]:
-    ids = [one.id for one in jobs.submit_many([JobSpec(kind="test.echo", queue=queue)] * count)]
-    if rank is not None:
-        Ready.objects.filter(job__in=ids).update(rank=rank)
-    return ids
-
-
-def part(ids: list[int], place: int) -> list[int]:
-    return [job for job in ids if job // BLOCK % 2 == place]
-
-
-def test_two_workers_look_at_no_job_twice_and_at_each_once(cursor: Any) -> None:
-    ids = submitted(1_000)
-    first, second = make_worker(), make_worker()
-    assert divided(cursor, first) == part(ids, 0)
-    assert divided(cursor, second) == part(ids, 1)
-
-
-def test_who_finds_too_little_of_its_own_looks_at_the_whole(cursor: Any) -> None:
-    ids = submitted(1_000)
-    first, second = make_worker(), make_worker()
-    Ready.objects.filter(job__in=part(ids, 0)[CLAIM_AT_LEAST:]).delete()
-    assert divided(cursor, first) == part(ids, 0)[:CLAIM_AT_LEAST]
-    Ready.objects.filter(job=part(ids, 0)[0]).delete()
-    assert len(divided(cursor, first)) == CLAIM_AT_LEAST - 1 + len(part(ids, 1))
-    assert divided(cursor, second) == part(ids, 1)
-
-
-def test_who_is_ahead_of_the_others_finds_its_own_further_on(
-    cursor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the first jobs it has taken its own, and the others have not: theirs are not to be fought for."""
-    monkeypatch.setattr(lines, "READY_AT_MOST", 200)  # 400 for a part of two
-    ids = submitted(1_600)
-    first, _ = make_worker(), make_worker()
-    front, behind = ids[:900], ids[900:]
-    Ready.objects.filter(job__in=part(front, 0)).delete()
-    assert divided(cursor, first) == part(behind, 0)[:200]
-    monkeypatch.setattr(module, "TIMES_DEEP", 2)  # what it had read already
-    assert set(divided(cursor, first)) & set(part(front, 1)), (
-        "without that it asks for what the other will take"
-    )
-
-
-def test_nobody_looks_further_on_among_jobs_that_are_too_far_apart(
-    cursor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lines, "READY_AT_MOST", 200)
-    submitted(BLOCK - 4, rank=5_000_000)  # too few of its own, wherever the blocks begin
-    late = submitted(1_500, rank=5_000_001 + CLOSE_US)
-    first, _ = make_worker(), make_worker()
-    deep: list[bool] = []
-    look = Heads.read
-
-    def counted(self: Heads, cursor: Any, limit: int, part: Part = WHOLE, **options: Any) -> Any:
-        deep.append(part.deep)
-        return look(self, cursor, limit, part, **options)
-
-    monkeypatch.setattr(Heads, "read", counted)
-    assert divided(cursor, first)
-    assert deep[0] is False
-    assert not any(deep)
-    Ready.objects.filter(job__in=late).update(rank=5_000_000 + CLOSE_US)
-    Ready.objects.filter(job__in=part(late[:900], 0)).delete()
-    assert divided(cursor, first)
-    assert any(deep)
-
-
-def test_strict_order_is_not_divided(cursor: Any) -> None:
-    ids = submitted(300)
-    first, _ = make_worker(), make_worker()
-    assert divided(cursor, first, strict=True) == ids
-    assert divided(cursor, first) == part(ids, 0)
-
-
-def test_queues_with_limits_are_not_divided(cursor: Any) -> None:
-    ids = submitted(300)
-    first, _ = make_worker(), make_worker()
-    queue_steering.change_queue(Actor(), "test", max_running=10_000)
-    assert divided(cursor, first) == ids
-
-
-def test_only_what_is_close_to_the_first_is_divided(cursor: Any) -> None:
-    """Else a job that was left to another worker would wait for longer than a second behind later ones."""
-    early = submitted(300, rank=5_000_000)
-    first, second = make_worker(), make_worker()
-    late = submitted(300, rank=5_000_001 + CLOSE_US)
-    assert divided(cursor, first) == part(early, 0)
-    Ready.objects.filter(job__in=late).update(rank=5_000_000 + CLOSE_US)
-    assert divided(cursor, first) == part([*early, *late], 0)
-    # The first of all counts, though it is in the other's part.
-    Ready.objects.filter(job=part(early, 1)[0]).update(rank=4_999_999)
-    assert divided(cursor, first) == part(early, 0)
-    assert divided(cursor, second) == sorted(part(early, 1))
-
-
-def test_what_is_close_is_known_of_each_queue_and_over_all_kinds_of_it(cursor: Any) -> None:
-    here, there = submitted(200, rank=5_000_000), submitted(200, rank=90_000_000, queue="other")
-    first, _ = make_worker(queues=[]), make_worker(queues=[])
-    assert set(divided(cursor, first, queues=[])) == {*part(here, 0), *part(there, 0)}
-    # A lane of another kind in the same queue, much later: nothing of it goes before what is left lying here.
-    Ready.objects.filter(job__in=there).update(queue="test", kind="test.other")
-    both = ["test.echo", "test.other"]
-    first, _ = make_worker(kinds=both), make_worker(kinds=both)
-    window = Window(queues=SERVED, kinds=both, horizon=3.0)
-    window._lines._division.note(missed=ROOM, got=ROOM)
-    window.poll(cursor, first)
-    assert window.candidates(10_000) == part(here, 0)
 
 
 def test_after_misses_what_is_left_of_the_heads_is_not_asked_for(cursor: Any) -> None:

@@ -16,7 +16,6 @@ from jobs.core.backoff import Fixed
 from jobs.database import django_cursor
 from jobs.errors import InvalidSubmission
 from jobs.models import Job, Schedule
-from jobs.prefetch import Prefetch
 from jobs.registry import JobKind, registry
 from jobs.retention import Janitor
 from jobs.schedules import fill_due
@@ -92,19 +91,6 @@ def test_a_long_job_does_not_slow_down_the_short_ones_beside_it(bench: Bench) ->
         assert bench.scheduler._prefetch.average < 0.5
     kinds.GATE.set()
     bench.until(long.id, "completed")
-
-
-@pytest.mark.parametrize("concurrency", [1, 8, 100, 1000])
-def test_nothing_is_claimed_ahead_before_anything_is_known_or_after_it_was_too_much(concurrency: int) -> None:
-    ahead = Prefetch(concurrency=concurrency, seconds=0.1, limit=5000)
-    assert ahead.capacity() == concurrency
-    busy = 0.0
-    for _ in range(50):
-        busy += 0.01
-        ahead.observe(ended=10, busy_seconds=busy)
-    assert ahead.capacity() > concurrency
-    ahead.too_far()
-    assert ahead.capacity() == concurrency
 
 
 def test_old_jobs_that_must_stay_do_not_hold_up_the_deletion_of_those_behind_them(

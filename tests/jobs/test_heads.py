@@ -103,6 +103,32 @@ def test_where_that_finds_little_it_looks_from_the_beginning_after_all(seen: Any
     assert sorted(seen(onward=True)) == sorted([*urgent, *few, *other])
 
 
+def test_one_lane_that_holds_many_is_enough(seen: Any) -> None:
+    many, few = submit(*[0] * 12), submit(0, kind="test.async")
+    assert sorted(seen()) == sorted([*many[:10], *few])
+    submit(50)
+    assert sorted(seen(onward=True)) == sorted([*many[:10], *few])
+
+
+def test_where_the_last_look_found_little_none_is_made_in_vain(seen: Any, looks: Heads) -> None:
+    submit(*[0] * 8)
+    seen()
+    seen(onward=True)
+    assert not looks._short
+
+
+def test_what_is_owed_is_not_put_off_by_a_look_onward(seen: Any, looks: Heads, clock: Clock) -> None:
+    """Looks had become slow, and what came in meanwhile rang its bell already."""
+    many = submit(*[0] * 12)
+    clock.short = 0.04
+    slow_down(clock, seen, 0.05)
+    urgent = submit(50)
+    assert seen() == many[:10]
+    assert looks.owed_in() == 0.0
+    assert not looks.slow
+    assert seen(onward=True) == [*urgent, *many[:9]]
+
+
 def test_of_looks_that_have_become_slow_those_from_the_beginning_are_owed_as_ever(
     seen: Any, looks: Heads, clock: Clock
 ) -> None:

@@ -1,4 +1,4 @@
-"""When a worker looks at what is ready, from where, and how much it then claims ahead."""
+"""When a worker looks at what is ready, and from where."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 import jobs
 from jobs import JobSpec, lines
-from jobs.prefetch import Prefetch
 from jobs.scheduler import Scheduler
 from jobs.window import Window
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
@@ -46,11 +45,15 @@ def refills(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return found
 
 
-@pytest.mark.parametrize(("room", "looks"), [(19, 0), (20, 0), (21, 1), (200, 1)])
+@pytest.mark.parametrize(
+    ("room", "claim", "looks"),
+    [(19, 500, 0), (20, 500, 0), (21, 500, 1), (200, 500, 1), (200, 20, 0), (200, 21, 1)],
+)
 def test_half_a_claim_is_taken_before_the_heads_are_read_again(
-    drain: Bench, refills: list[bool], monkeypatch: pytest.MonkeyPatch, room: int, looks: int
+    drain: Bench, refills: list[bool], monkeypatch: pytest.MonkeyPatch, room: int, claim: int, looks: int
 ) -> None:
     monkeypatch.setattr(Scheduler, "_room", lambda self, leaving=0: room)
+    drain.scheduler._settings = drain.scheduler._settings.model_copy(update={"CLAIM_BATCH": claim})
     assert len(drain.scheduler._window) == 10
     drain.scheduler.tick()
     assert len(refills) == looks
@@ -81,16 +84,27 @@ def test_the_poll_looks_from_the_beginning_though_no_bell_rang(
     assert urgent.id in {job.id for job in drain.scheduler._recorder.held.jobs()}
 
 
-def test_a_few_short_jobs_are_enough_to_claim_ahead_and_a_long_one_to_stop_it() -> None:
-    ahead = Prefetch(concurrency=8, seconds=0.1, limit=1_000)
-    short, long = 0.000_05, 1.0
-    found, busy = [], 0.0
-    for ended, each in ((8, short), (100, short), (500, short), (1, long), (1, long)):
-        busy += ended * each
-        ahead.observe(ended=ended, busy_seconds=busy)
-        found.append(ahead.capacity())
-    first, second, third, after_one, after_two = found
-    assert 50 < first < 500, "it waits for more than a handful before it claims by the hundred"
-    assert second == third == 1_000
-    assert after_one <= 10
-    assert after_two <= after_one
+def test_a_queue_of_which_nothing_is_known_any_more_is_looked_for_though_much_is_known_of_others(
+    drain: Bench, refills: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scheduler, "_room", lambda self, leaving=0: 4)
+    window = drain.scheduler._window
+    window._lines._cut.add("emptied")
+    drain.scheduler.tick()
+    assert len(refills) == 1
+    assert not window.ran_dry
+    assert len(window) >= 4
+    drain.scheduler.tick()
+    assert len(refills) == 1
+
+
+def test_a_worker_that_drains_sleeps_though_a_bell_has_rung(drain: Bench) -> None:
+    """It takes nothing more, so nobody would ever hear it, and the loop would turn until the last job ends."""
+    drain.scheduler._polled = -LATER
+    drain.scheduler.tick()
+    drain.scheduler.bell()
+    assert drain.scheduler.wait_seconds() == 0.0
+    drain.scheduler.draining = True
+    drain.scheduler.tick()
+    drain.executor.take_back()
+    assert drain.scheduler.wait_seconds() > 0.0

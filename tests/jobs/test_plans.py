@@ -91,21 +91,23 @@ def test_kinds_nobody_knows_cost_a_look_nothing(worker: psycopg.Connection[Any])
 
 
 def test_what_died_under_an_open_transaction_is_not_stepped_over(worker: psycopg.Connection[Any]) -> None:
-    """The control is the look from the beginning, which has to."""
+    """Nor where all came in one call, of one rank. The control is the look from the beginning, which has to."""
+    worker.execute("UPDATE jobs_ready SET rank = 7 WHERE queue = 'q0'")
+    vacuum(worker, "jobs_ready")
     with open_connection("test horizon") as holder:
         holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         holder.execute("SELECT count(*) FROM jobs_queue")
-        found = worker.execute("SELECT queue, max(rank) FROM jobs_ready GROUP BY 1 LIMIT 1").fetchone()
+        found = worker.execute("SELECT max(job_id) FROM jobs_ready WHERE queue = 'q0'").fetchone()
         assert found is not None
-        queue, last = found
-        worker.execute("DELETE FROM jobs_ready WHERE queue = %s AND rank < %s", found)
+        gone = worker.execute("DELETE FROM jobs_ready WHERE queue = 'q0' AND job_id < %s", found)
+        assert gone.rowcount > 1_000
         worker.execute("ANALYZE jobs_ready")
         bounded = plan(
             worker,
             "ready_heads_from",
-            {"queues": [queue], "kinds": ["k"], "begins": [last], "limit": 100, **WHOLE},
+            {"queues": ["q0"], "kinds": ["k"], "ranks": [7], "firsts": list(found), "limit": 100, **WHOLE},
         )
-        full = plan(worker, "ready_heads", {"names": [queue], "kinds": ["k"], "limit": 100, **WHOLE})
+        full = plan(worker, "ready_heads", {"names": ["q0"], "kinds": ["k"], "limit": 100, **WHOLE})
         holder.execute("ROLLBACK")
     assert walks(bounded) == []
     assert returned(bounded) == returned(full) == 1

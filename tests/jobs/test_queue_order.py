@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from jobs import lines
 from jobs.database import django_cursor
 from jobs.models import Job
 from jobs.store.submitting import insert_jobs
@@ -51,6 +52,35 @@ def test_strict_order_takes_from_a_later_queue_what_the_earlier_leave() -> None:
     submit(5, queue="a", priority=100)
     submit(5, queue="b")
     assert drained(look(queues=["b", "a"], strict=True), 2) == ["b"] * 5 + ["a"] * 5
+
+
+def test_in_strict_order_nothing_passes_what_is_not_known_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long queue only the best are known; when these are taken, the next look comes first."""
+    monkeypatch.setattr(lines, "READY_AT_MOST", 10)
+    for queue in ("a", "b"):
+        submit(12, queue=queue)
+    window, worker, order = look(queues=["a", "b"], strict=True), make_worker(), list[str]()
+    with django_cursor() as cursor:
+        for claims in (2, 1, 2, 1, 3):
+            window.refill(cursor)
+            for _ in range(claims):
+                best = window.candidates(4)
+                taken = {job.id: job.queue for job in take(worker, *best)}
+                window.claimed(best, list(taken), 4)
+                order += [taken[job] for job in best]
+    assert order == ["a"] * 12 + ["b"] * 12
+
+
+def test_in_strict_order_what_others_hold_for_long_is_passed() -> None:
+    """Nothing was taken of it: it is locked. The next look sees it again."""
+    submit(12, queue="a")
+    ids = submit(2, queue="b")
+    window = look(queues=["a", "b"], strict=True)
+    with django_cursor() as cursor:
+        window.poll(cursor)
+        window._lines._cut = {"a"}
+        window.claimed(window.candidates(20), [], 20)
+        assert set(window.candidates(4)) <= set(ids)
 
 
 # -- the bound of ageing -----------------------------------------------------------------------------------------------

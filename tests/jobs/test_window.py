@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +14,6 @@ from jobs import lines as module
 from jobs import window as window_module
 from jobs.control import Actor
 from jobs.core.priority_queue import IndexedPriorityQueue
-from jobs.database import django_cursor
 from jobs.models import Queue, Ready
 from jobs.store.claiming import claim
 from jobs.store.moving import promote
@@ -32,12 +30,6 @@ LATER_US = int(time.time() + 86_400) * 1_000_000
 @pytest.fixture
 def window(db: None) -> Window:
     return Window(queues=["test"], kinds=["test.echo"], horizon=3.0)
-
-
-@pytest.fixture
-def cursor(db: None) -> Iterator[Any]:
-    with django_cursor() as one:
-        yield one
 
 
 def submit(*priorities: int, **options: Any) -> list[int]:

@@ -40,7 +40,7 @@ class RecordingContext(JobContext):
             workflow_id=None,
             task="",
         )
-        super().__init__(job, {}, report=self.reports.append)
+        super().__init__(job, {}, report=self.reports.append, began=0.0)
 
     @property
     def lines(self) -> list[tuple[str, str]]:
