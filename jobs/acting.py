@@ -167,14 +167,19 @@ def checked_reason(reason: str, *, required: bool = False) -> str:
     return check_text(reason.strip(), field="reason", max_length=1000, empty=not required)
 
 
-def result_of(wanted: Sequence[int], done: Sequence[Moved], asked: Sequence[Moved], why: str) -> ActionResult:
-    """What was asked for and not done is refused with the state it is in, or as unknown."""
+def result_of(
+    wanted: Sequence[int], done: Sequence[Moved], asked: Sequence[Moved], why: str, **of_state: str
+) -> ActionResult:
+    """What was asked for and not done is refused with the state it is in, or as unknown.
+
+    `of_state`: another `why` for jobs in that state.
+    """
     left = [job for job in wanted if job not in ids_of(done) | ids_of(asked)]
     states = dict(Job.objects.filter(pk__in=left).values_list("pk", "state")) if left else {}
     refused = [
         Refusal(
             id=job,
-            reason=f"job {job} {why.format(state=states[job])}"
+            reason=f"job {job} {of_state.get(states[job], why).format(state=states[job])}"
             if job in states
             else f"there is no job {job}",
         )

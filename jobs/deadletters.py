@@ -30,6 +30,7 @@ from jobs.letter_filters import checked_filters, told
 from jobs.models import DeadLetterRun, Job
 from jobs.payloads import check_integer
 from jobs.store import runs
+from jobs.store.letters import SPENT
 from jobs.store.runs import Run
 from jobs.submit import JobSpec, prepare
 
@@ -101,8 +102,10 @@ def _at_once(
             attempts=attempts,
             payload=payload,
         )
-        verb = "replayed, up to 32,000 attempts in all" if action == "replay" else "discarded"
-        found = result_of(wanted, moved, [], f"is {{state}}; only dead letters can be {verb}")
+        verb = "replayed" if action == "replay" else "discarded"
+        why = f"is {{state}}; only dead letters can be {verb} (it may have been one a moment ago)"
+        spent = {"dead": SPENT} if action == "replay" else {}
+        found = result_of(wanted, moved, [], why, **spent)
         return LettersResult(done=found.done, refused=found.refused, run=None if run is None else run.id)
 
     return acting(work)

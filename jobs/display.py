@@ -70,7 +70,11 @@ def ago(at: datetime | None, now: datetime | None = None) -> SafeString | str:
         length = spoken(abs(delta).total_seconds())
         text = f"{length} ago" if delta > timedelta(0) else f"in {length}"
     return format_html(
-        '<time datetime="{}" title="{}" class="jb-nowrap">{}</time>', at.isoformat(), exact(at), text
+        '<time datetime="{}" title="{}" data-age="{}" class="jb-nowrap">{}</time>',
+        at.isoformat(),
+        exact(at),
+        round(delta.total_seconds(), 1),
+        text,
     )
 
 

@@ -201,7 +201,7 @@ def _named(jobs: Sequence[int]) -> str:
 
 
 def _rate(code: Code, whose: str, rate: int, seconds: float, until: datetime) -> Reason:
-    text = f"The rate of {whose} is used up: {rate:,} starts in {seconds:g} s."
+    text = f"The rate of {whose} is used up: {rate:,} start{'' if rate == 1 else 's'} in {seconds:g} s."
     return Reason(code=code, text=text, until=until)
 
 
@@ -233,7 +233,8 @@ def _estimate(facts: Facts, reasons: Sequence[Reason]) -> tuple[datetime | None,
         return max(starts, due, allowed or due), "At the queue's recent pace."
     if allowed is not None and codes.isdisjoint(("queue_limit", "key_limit", "workers_busy")):
         return max(starts, allowed), "At the queue's rate."
-    return None, "Not known: too few jobs completed lately to tell the queue's pace."
+    bound = ", but not before the time that is said above" if starts > facts.now else ""
+    return None, f"Not known{bound}: too few jobs completed lately to tell when its turn comes."
 
 
 def _allowed(facts: Facts) -> datetime | None:

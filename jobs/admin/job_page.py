@@ -87,7 +87,6 @@ def _current(job: Job, workers: dict[int, str]) -> list[Try]:
     if job.state not in (State.RUNNING, State.COMPLETED):
         return []
     end = job.finished_at if job.state == State.COMPLETED else None
-    took = _took(job.started_at, end or timezone.now())
     return [
         Try(
             number=job.attempt,
@@ -95,7 +94,7 @@ def _current(job: Job, workers: dict[int, str]) -> list[Try]:
             worker=_name(job.worker_id, workers),
             started_at=job.started_at,
             finished_at=end,
-            took=took if end else f"{took} so far",
+            took=_took(job.started_at, end) if end else "",
         )
     ]
 

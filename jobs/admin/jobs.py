@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.forms import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.decorators import action
 
@@ -140,7 +141,8 @@ RELEASE_KEY = Act(
 @admin.register(Job)
 class JobAdmin(SteeredAdmin):
     class Media:
-        js = ["jobs/job_said.js"]  # besides what SteeredAdmin has
+        # Besides what SteeredAdmin has.
+        js = ["jobs/job_said.js", Script("jobs/ages.js", type="module")]
 
     acts = (CANCEL, RUN_NOW, PRIORITY, MOVE, RESCHEDULE, REPLAY, DISCARD, RELEASE_KEY)
     actions_list = ("submit_job",)

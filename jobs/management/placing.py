@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jobs import explanation
+from jobs.display import exact
 from jobs.errors import InvalidSubmission, NotFound
 from jobs.management.reading import whole_id
 from jobs.models import Queue
@@ -100,10 +101,10 @@ def explain(job_id: int, *, as_json: bool) -> str:
         return json.dumps({"id": job_id, **asdict(found)}, default=str, ensure_ascii=False)
     lines = [f"job {job_id} is {found.state}"]
     for reason in found.reasons:
-        until = f" (until {reason.until.isoformat()})" if reason.until else ""
+        until = f" Until {exact(reason.until)}." if reason.until else ""
         lines.append(f"- {reason.text}{until}")
     if found.starts_at is not None:
-        lines.append(f"May start at {found.starts_at.isoformat()}. {found.starts_note}".rstrip())
+        lines.append(f"May start at {exact(found.starts_at)}. {found.starts_note}".rstrip())
     elif found.starts_note:
         lines.append(f"Start: {found.starts_note[0].lower()}{found.starts_note[1:]}")
     return "\n".join(lines)

@@ -22,12 +22,12 @@ from jobs.store.values import Moved
 from jobs.store.workflows import move_counts
 from notifications.log import append
 
-__all__ = ["discard", "fold", "forget", "record", "recount", "replay", "undo_discard", "undo_replay"]
+__all__ = ["SPENT", "discard", "fold", "forget", "record", "recount", "replay", "undo_discard", "undo_replay"]
 
 FOLD_LOCK = 0x6F70_7363_0002  # the janitor's is ..._0001
 _FOLDED = 50_000
 _FORGOTTEN = 1_000
-_SPENT = "has used up the 32,000 attempts that a job can have"
+SPENT = "has used up the 32,000 attempts that a job can have"
 _CHANGED = "it has died again since the set was chosen"
 
 
@@ -54,7 +54,7 @@ def replay(
 def _with_attempts_left(cursor: Cursor, run: Run, ids: Sequence[int]) -> list[int]:
     spent = {row[0] for row in rows(cursor, "spent_jobs", {"ids": list(ids)})} if ids else set()
     if spent:
-        params = {"run": run.id, "ids": sorted(spent), "reasons": [_SPENT for _ in spent]}
+        params = {"run": run.id, "ids": sorted(spent), "reasons": [SPENT for _ in spent]}
         execute(cursor, "refuse_items", params)
     return [job for job in ids if job not in spent]
 

@@ -64,6 +64,18 @@ def asked_for_the_part(page: Page) -> list[str]:
     return seen
 
 
+def test_ages_grow_while_nothing_is_told(login: Login, worker: Worker, tmp_path: Path) -> None:
+    page, script = login("anna", scheme="light"), Script(tmp_path / "script")
+    worker.start()
+    opened(page, script)
+    fetches = asked_for_the_part(page)
+    began = page.locator(".jb-timeline time[data-age]")
+    shown = began.text_content()
+    expect(began).not_to_have_text(shown or "", timeout=SOON)
+    expect(began).to_have_text(re.compile(r"^\d+ s ago$"), timeout=SOON)
+    assert fetches == []
+
+
 def test_a_running_job_is_followed_line_by_line(login: Login, worker: Worker, tmp_path: Path) -> None:
     page, script = login("anna", scheme="dark"), Script(tmp_path / "script")
     worker.start()
