@@ -7,8 +7,9 @@ bell, or is found by the poll.
 
 While a transaction holds the xmin horizon nothing is vacuumed: 190,000 such rows took 67 ms. So where looks have become
 slow, most of them start there, bell or no bell. What came in before is found by the next look from the beginning.
-These take a twentieth of the time, and come every 5 s at least. So is one that came into a lane which stood empty while
-jobs came into 1,000 others: it is forgotten by then.
+These take a twentieth of the time, and come every 5 s at least; where one takes seconds, a quarter of the time, also
+where the database gives it up. So is one that came into a lane which stood empty while jobs came into 1,000 others: it
+is forgotten by then.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+import psycopg
+
 from jobs.division import WHOLE, Part
 from jobs.store.statements import Cursor, rows
 
@@ -27,6 +30,8 @@ __all__ = ["Heads"]
 SLOW = 0.01
 SHARE = 0.05
 AT_MOST = 5.0
+PAUSE = 3.0
+"""Times as long as a look from the beginning took, the others go on without one."""
 NEVER = float("-inf")
 # The fastest of the last few decides: a single one may have waited for the processor.
 LOOKS = 5
@@ -105,16 +110,25 @@ class Heads:
 
     def _from_the_beginning(self, cursor: Cursor, wanted: dict[str, int]) -> list[tuple[Any, ...]]:
         began = time.monotonic()
-        found = rows(cursor, "ready_heads", self._params | wanted)
-        ended = time.monotonic()
-        self._took.append(ended - began)
-        if self.slow:
-            self._again_at = ended + min(AT_MOST, min(self._took) / SHARE)
+        try:
+            found = rows(cursor, "ready_heads", self._params | wanted)
+        except psycopg.errors.QueryCanceled:
+            # It counts, or the next one would end the same way, and nothing would ever start.
+            self._ended(began)
+            raise
+        self._ended(began)
         self._remember(found)
         empty = len(self._begin) - len(found)
         for lane in list(islice(self._begin, max(0, empty - EMPTY_AT_MOST))):
             del self._begin[lane]
         return found
+
+    def _ended(self, began: float) -> None:
+        """A look from the beginning is over. The next one comes the later, the longer it took."""
+        now = time.monotonic()
+        self._took.append(now - began)
+        if self.slow:
+            self._again_at = now + max(min(AT_MOST, min(self._took) / SHARE), PAUSE * (now - began))
 
     def _from_where_they_began(
         self, cursor: Cursor, wanted: dict[str, int], lanes: Sequence[tuple[str, str]]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 
 import jobs
@@ -13,7 +14,7 @@ from jobs import JobSpec, heads, queue_steering, steering
 from jobs.control import Actor
 from jobs.database import django_cursor
 from jobs.division import Part
-from jobs.heads import AT_MOST, EMPTY_AT_MOST, LOOKS, SHARE, SLOW, Heads
+from jobs.heads import AT_MOST, EMPTY_AT_MOST, LOOKS, PAUSE, SHARE, SLOW, Heads
 from jobs.models import Ready
 from jobs.store import statements
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
@@ -33,8 +34,14 @@ class Clock:
     short = 0.001
     """From where they began."""
 
+    most = 100.0
+    """The statement timeout."""
+
     def look(self, cursor: Any, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-        self.now += self.takes if name == "ready_heads" else self.short
+        takes = self.takes if name == "ready_heads" else self.short
+        self.now += min(takes, self.most)
+        if takes > self.most:
+            raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
         return statements.rows(cursor, name, params)
 
 
@@ -205,11 +212,40 @@ def test_the_look_from_the_beginning_comes_at_last(
     seen: Callable[[], list[int]], looks: Heads, clock: Clock
 ) -> None:
     submit(0)
-    slow_down(clock, seen, 60.0)
+    slow_down(clock, seen, AT_MOST / PAUSE)
     urgent = submit(50)
     assert urgent[0] not in seen()
     clock.now += AT_MOST
     assert urgent[0] in seen()
+
+
+def test_looks_that_take_seconds_leave_most_of_the_time_to_the_others(
+    seen: Callable[[], list[int]], looks: Heads, clock: Clock
+) -> None:
+    submit(0)
+    slow_down(clock, seen, 4.0)
+    seen()
+    assert looks.owed_in() == pytest.approx(PAUSE * 4.0 - clock.short)
+
+
+def test_a_look_that_the_database_gave_up_is_not_made_again_at_once(
+    seen: Callable[[], list[int]], looks: Heads, clock: Clock
+) -> None:
+    """Nothing would start for as long as a transaction holds the horizon, and the connection is lost each time."""
+    first = submit(0)
+    slow_down(clock, seen)
+    clock.now += AT_MOST
+    clock.takes, clock.most = 10.0, 6.4
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        seen()
+    for _ in range(3):
+        assert seen() == first
+    urgent = submit(50)
+    clock.takes = 0.02
+    assert seen() == first
+    assert 0.0 < (looks.owed_in() or 0.0) <= PAUSE * 6.4
+    clock.now += PAUSE * 6.4
+    assert seen() == [*urgent, *first]
 
 
 def test_a_lane_that_was_emptied_is_still_looked_at(
