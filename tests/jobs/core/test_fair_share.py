@@ -89,6 +89,14 @@ def test_strict_order_is_strict() -> None:
     assert give(share, 3, rounds=2, a=9, b=9) == ["b"] * 6
     assert give(share, 4, a=9, b=2) == ["b", "b", "a", "a"]
     assert give(share, 3, a=9, b=0, c=9) == ["a", "a", "a"]
+    assert give(share, 9, a=1, b=2) == ["b", "b", "a"]
+
+
+def test_strict_order_gives_nothing_from_behind_a_line_that_holds_more_than_is_known() -> None:
+    share = FairShare(strict=["a", "b", "c"])
+    assert share.order(heads(a=1, b=2, c=9), 9, cut=["b"]) == ["a", "b", "b"]
+    assert share.order(heads(a=1, c=9), 9, cut=["b"]) == ["a"], "nothing at all of it is known"
+    assert share.order(heads(a=1, b=2, c=1), 9, cut=["c"]) == ["a", "b", "b", "c"]
 
 
 @pytest.mark.parametrize("room", [1, 7])
