@@ -12,7 +12,7 @@ from jobs import division as module
 from jobs.division import CLAIM_AT_LEAST, LASTS, PARTS_AT_MOST, WHOLE, Division, Part
 from jobs.store.claiming import claim
 from jobs.window import Window
-from tests.jobs.dividing import KINDS, ROOM, SERVED, Clock, make_worker, part, submitted
+from tests.jobs.dividing import BLOCK, KINDS, ROOM, SERVED, Clock, make_worker, part, submitted
 
 
 @pytest.fixture
@@ -168,9 +168,12 @@ def test_undivided_they_are_seen_to_miss_as_many_as_they_claim(
     assert drained(cursor) > 0.6
 
 
-def test_what_the_others_leave_lying_is_taken_by_whoever_is_left(cursor: Any, clock: Clock) -> None:
+@pytest.mark.parametrize("own_in_front", [False, True])
+def test_what_the_others_leave_lying_is_taken_by_whoever_is_left(
+    cursor: Any, clock: Clock, own_in_front: bool
+) -> None:
     ids = submitted(10_000, rank=5_000_000)
-    mine, _ = make_worker(), make_worker()
+    mine = [make_worker(), make_worker()][(ids[0] // BLOCK + (not own_in_front)) % 2]
     window = Window(queues=["test"], kinds=["test.echo"], horizon=3.0)
     window._lines._division.note(missed=ROOM, got=ROOM)
     window.poll(cursor, mine)
@@ -188,6 +191,8 @@ def test_what_the_others_leave_lying_is_taken_by_whoever_is_left(cursor: Any, cl
     assert sorted(taken) == ids
     places = {job: place for place, job in enumerate(taken)}
     most = max(places[job] - place for place, job in enumerate(ids))
-    per_second = ROOM / 0.05
-    assert most < LASTS * per_second + 2_000, "passed over for a second and by what was in the cache"
+    per_second, cache = ROOM / 0.05, 2_000
+    # Where its own stand in front, the other's come there once these are gone, which the next look sees.
+    looks = 2 if own_in_front else 1
+    assert most < LASTS * per_second + looks * cache, "passed over for a second and by what was in the cache"
     assert most > ROOM, "some were left lying at first"

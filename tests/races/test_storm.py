@@ -48,7 +48,8 @@ ENDS: list[tuple[int, Callable[[ClaimedJob], Transition]]] = [
 
 def ends(rng: random.Random, job: ClaimedJob) -> Transition:
     weights, ways = zip(*ENDS, strict=True)
-    return rng.choices(ways, weights)[0](job)
+    end = rng.choices(ways, weights)[0](job)
+    return dead(job) if end.target == State.RETRYABLE and job.attempt >= job.max_attempts else end
 
 
 def ids_where(hand: Hand, rng: random.Random, *states: str) -> list[int]:
