@@ -29,9 +29,10 @@ JOBS = 20_000
 FILL = f"""
 INSERT INTO jobs_queue (name, description, ageing_seconds)
 SELECT 'q' || n, '', 60 FROM generate_series(0, 3) AS n;
-INSERT INTO jobs_job (kind, queue, state, priority, attempt, max_attempts, payload, created_at, scheduled_at,
+INSERT INTO jobs_job (id, kind, queue, state, priority, attempt, max_attempts, payload, created_at, scheduled_at,
                       ready_at, task)
-SELECT 'k', 'q' || n %% 4, 'available', 0, 0, 5, '{{}}', now(), now(), now(), '' FROM generate_series(1, {JOBS}) AS n;
+SELECT id, 'k', 'q' || id %% 4, 'available', 0, 0, 5, '{{}}', now(), now(), now(), ''
+FROM (SELECT nextval(pg_get_serial_sequence('jobs_job', 'id')) AS id FROM generate_series(1, {JOBS})) AS made;
 INSERT INTO jobs_ready (job_id, queue, kind, rank)
 SELECT id, queue, kind, id FROM jobs_job WHERE id %% 2 = 0;
 UPDATE jobs_job SET state = 'running', attempt = 1, worker_id = {{worker}}, started_at = now() WHERE id %% 2 = 1
