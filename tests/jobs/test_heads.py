@@ -110,6 +110,14 @@ def test_where_that_finds_little_it_looks_from_the_beginning_after_all(seen: Any
     assert sorted(seen(onward=True)) == sorted([*urgent, *few, *other])
 
 
+def test_where_it_finds_less_than_one_look_takes_it_looks_from_the_beginning_as_well(seen: Any) -> None:
+    many = submit(*[0] * 12)
+    seen()
+    Ready.objects.filter(job__in=many[:8]).delete()
+    urgent = submit(50)
+    assert seen(onward=True) == [*urgent, *many[8:]]
+
+
 def test_one_lane_that_holds_many_is_enough(seen: Any) -> None:
     many, few = submit(*[0] * 12), submit(0, kind="test.async")
     assert sorted(seen()) == sorted([*many[:10], *few])

@@ -8,6 +8,7 @@ import pytest
 
 import jobs
 from jobs import JobSpec, lines
+from jobs.recording import Recorder
 from jobs.scheduler import Scheduler
 from jobs.window import Window
 from tests.jobs import kinds  # noqa: F401 - registers the kinds
@@ -57,6 +58,16 @@ def test_half_a_claim_is_taken_before_the_heads_are_read_again(
     assert len(drain.scheduler._window) == 10
     drain.scheduler.tick()
     assert len(refills) == looks
+
+
+def test_what_ends_in_this_round_makes_room_that_the_look_counts_with(
+    drain: Bench, refills: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each full claim would be followed by one of what is left of the cache."""
+    monkeypatch.setattr(Scheduler, "_room", lambda self, leaving=0: leaving)
+    monkeypatch.setattr(Recorder, "unrecorded", 21)
+    drain.scheduler.tick()
+    assert len(refills) == 1
 
 
 @pytest.mark.parametrize("rang", [False, True])

@@ -79,8 +79,28 @@ def test_in_strict_order_what_others_hold_for_long_is_passed() -> None:
     with django_cursor() as cursor:
         window.poll(cursor)
         window._lines._cut = {"a"}
+        assert not set(window.candidates(20)) & set(ids)
         window.claimed(window.candidates(20), [], 20)
-        assert set(window.candidates(4)) <= set(ids)
+        assert window.candidates(4) == ids
+
+
+def test_in_strict_order_nothing_passes_what_is_left_out_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two queues share it: of each the best five are kept."""
+    monkeypatch.setattr(lines, "READY_AT_MOST", 10)
+    first, _ = submit(8, queue="a"), submit(8, queue="b")
+    window = look(queues=["a", "b"], strict=True)
+    assert window.candidates(6) == first[:5]
+    assert window.more_in_database
+
+
+def test_who_took_everything_knows_of_no_queue_that_holds_more() -> None:
+    """What comes into a later one would wait for it."""
+    submit(1, queue="a")
+    window = look(queues=["a", "b"], strict=True)
+    window._lines._cut = {"a", "b"}
+    assert window.ran_dry
+    window.took_everything([])
+    assert not window.ran_dry
 
 
 # -- the bound of ageing -----------------------------------------------------------------------------------------------
