@@ -84,7 +84,9 @@ def test_in_strict_order_what_others_hold_for_long_is_passed() -> None:
         assert window.candidates(4) == ids
 
 
-def test_in_strict_order_nothing_passes_what_is_left_out_of_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_strict_order_nothing_passes_what_is_left_out_of_the_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Two queues share it: of each the best five are kept."""
     monkeypatch.setattr(lines, "READY_AT_MOST", 10)
     first, _ = submit(8, queue="a"), submit(8, queue="b")
