@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["child_environment", "eventually"]
+from notifications.ticker import Ticker
+
+__all__ = ["child_environment", "eventually", "leading"]
 
 T = TypeVar("T")
 
@@ -27,6 +29,12 @@ def eventually(fact: Callable[[], T], *, timeout: float = 10.0, interval: float 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {fact}, last {value!r}") from failure
         time.sleep(interval)
+
+
+def leading(ticker: Ticker) -> Ticker:
+    """When it leads: the server may still be ending the session of the ticker before it."""
+    eventually(lambda: ticker.tick().leads)
+    return ticker
 
 
 def child_environment(**more: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from notifications import bus, doorbell, pg
 from notifications.log import EventDraft, append
 from notifications.ticker import Ticker
 from tests.notifications.daphne import Daphne, run_daphne
+from tests.support import leading
 
 Connect = Callable[..., psycopg.Connection[tuple[Any, ...]]]
 
@@ -39,7 +40,7 @@ def connect(transactional_db: None) -> Iterator[Connect]:
 @pytest.fixture
 def ticker(transactional_db: None) -> Iterator[Ticker]:
     """A ticker whose rounds the test makes."""
-    one = Ticker(name="test ticker")
+    one = leading(Ticker(name="test ticker"))
     yield one
     one.stop()
 

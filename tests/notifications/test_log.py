@@ -19,6 +19,7 @@ from notifications.errors import NotificationsError
 from notifications.log import MAX_ITEMS, EventDraft, LogEvent, Position, append, read_after, state
 from notifications.statements import statement
 from notifications.ticker import Ticker
+from tests.support import leading
 
 Connect = Callable[..., psycopg.Connection[tuple[Any, ...]]]
 
@@ -212,7 +213,7 @@ def test_rows_from_another_cluster_begin_a_new_epoch_by_themselves(
     other.execute("UPDATE notifications_event SET xid = '9000000000'")
     again = Ticker()
     try:
-        again.tick()
+        leading(again)
         assert again.tick().made == 0
         publish(n="new")
         again.tick()

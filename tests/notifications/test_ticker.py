@@ -14,7 +14,7 @@ from notifications import doorbell
 from notifications.listener import Listener
 from notifications.log import read_after, state
 from notifications.ticker import Ticker
-from tests.support import eventually
+from tests.support import eventually, leading
 
 Publish = Callable[..., None]
 
@@ -111,7 +111,7 @@ def test_a_frozen_leader_is_followed_by_another(
 ) -> None:
     """It holds the lock and says nothing more, like a process that was stopped. Without the limit nobody ever leads."""
     frozen, other = make_ticker(frozen_after=frozen_after), make_ticker(frozen_after=60.0)
-    assert frozen.tick().leads
+    leading(frozen)
     assert not other.tick().leads
     if led:
         eventually(lambda: other.tick().leads)

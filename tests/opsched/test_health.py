@@ -17,15 +17,14 @@ from notifications import epoch
 from notifications.ticker import Ticker
 from opsched.metrics import DatabaseFigures
 from tests.jobs.ground import make_worker
-from tests.support import eventually
+from tests.support import eventually, leading
 
 
 @pytest.fixture
 def ticking(transactional_db: None) -> Iterator[None]:
     with connection.cursor() as cursor:
         epoch.state(cursor)  # begins the log, which the flush after other tests has removed
-    ticker = Ticker()
-    ticker.tick()
+    ticker = leading(Ticker())
     yield
     ticker.stop()
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from notifications.ticker import Ticker
+from tests.support import leading
 
 
 @pytest.fixture
-def ticked() -> Iterator[Callable[[], object]]:
-    ticker = Ticker(name="test ticker")
+def ticked(transactional_db: None) -> Iterator[Callable[[], object]]:
+    ticker = leading(Ticker(name="test ticker"))
     yield ticker.tick
     ticker.stop()
 
