@@ -9,10 +9,12 @@ end it; one that has become a daemon by then (its parent gone) is out of reach.
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,7 +30,11 @@ _AFTERMATH = (
     2.0  # seconds for pipes to run dry after the group was killed: a daemon may hold them open for ever
 )
 _READ = 64 * 1024
+_PATIENCE = 1.0  # seconds for a start that is under way when all are to end: the disk may hang
 _live: set[int] = set()  # groups that run now; single operations on a set need no lock
+# Held while a program is started: it is among those that live before all are ended, or is not started any more.
+_starting = threading.Lock()
+_over = threading.Event()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,18 +67,9 @@ def run(
 ) -> Ended:
     """Run to the end, to `deadline` (monotonic) or until `stop()`; from TERM to KILL pass `grace` seconds.
 
-    Raises OSError when the program cannot be started. What a callback raises ends the group first.
+    Raises OSError when the program cannot be started, as after `end_all`. What a callback raises ends the group first.
     """
-    child = subprocess.Popen(
-        list(program.argv),
-        stdin=subprocess.PIPE if program.stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(program.env),
-        cwd=program.cwd,
-        start_new_session=True,
-    )
-    _live.add(child.pid)
+    child = _start(program)
     pipes = _Pipes(child, program.stdin, stdout, stderr)
     try:
         timed_out, stopped = _watch(child, pipes, deadline=deadline, grace=grace, stop=stop)
@@ -86,10 +83,30 @@ def run(
     return Ended(code=code, timed_out=timed_out, stopped=stopped)
 
 
+def _start(program: Program) -> subprocess.Popen[bytes]:
+    with _starting:
+        if _over.is_set():
+            raise OSError(errno.ECANCELED, "This process is about to end.")
+        child = subprocess.Popen(
+            list(program.argv),
+            stdin=subprocess.PIPE if program.stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(program.env),
+            cwd=program.cwd,
+            start_new_session=True,
+        )
+        _live.add(child.pid)
+    return child
+
+
 @atexit.register
 def end_all() -> None:
-    """End what still runs. A worker that stops at once leaves its threads behind, and would leave programs running
-    whose jobs another worker starts again."""
+    """End what still runs, and start nothing more in this process. A worker that stops at once leaves its threads
+    behind, and would leave programs running whose jobs another worker starts again."""
+    _over.set()
+    if _starting.acquire(timeout=_PATIENCE):
+        _starting.release()
     for group in tuple(_live):
         _signal_group(group, signal.SIGKILL)
 

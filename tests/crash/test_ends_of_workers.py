@@ -12,6 +12,7 @@ from django.db import connection
 from jobs.models import Attempt, Job, WorkerProcess
 from jobs.submit import JobSpec, submit_many
 from tests.crash.harness import History, Program, Start, Team, states
+from tests.jobs.handlers.commanding import alive, noted
 from tests.support import eventually
 from tests.support_consistency import assert_consistent
 
@@ -89,6 +90,20 @@ def test_a_second_term_stops_now(worker: Start, history: History) -> None:
     assert set(Job.objects.values_list("attempt", flat=True)) == {0}
     assert history.count("end") == 0
     assert_consistent(connection.cursor(), at_rest=True)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_second_term_ends_programs_with_their_worker(worker: Start, tmp_path: Path, processes: str) -> None:
+    """Else each would go on beside that of the next attempt."""
+    stubborn = worker(
+        "--processes", processes, settings="tests.crash.settings_programs", PROGRAMS_IN=str(tmp_path)
+    )
+    submit_many([JobSpec(kind="command.run", payload={"command": "sleep"})])
+    (program,) = noted(tmp_path / "pids", 1)
+    stop_now(stubborn)
+    assert stubborn.end(timeout=5) == 0, stubborn.text
+    eventually(lambda: not alive(program))
+    assert states() == {"available": 1}
 
 
 def test_a_drain_has_an_end(worker: Start, history: History) -> None:

@@ -264,36 +264,17 @@ def test_revoked_means_revoked_within_five_seconds(
     assert _next(theirs, "test:figures").data
 
 
-def test_a_reader_that_stops_is_cut_off_and_nobody_else_notices(
-    daphne: Daphne, ada: Person, connect: Connect, stack: ExitStack
-) -> None:
-    """It costs the server no more than its buffer; the others get everything."""
-    with daphne.stream(
-        ada.by_token
-    ) as events:  # what the process keeps from its first flood is not the reader's
-        next(events)
-        early = connect()
-        for n in range(300):
-            append(
-                early.cursor(),
-                [EventDraft(kind="test.happened", topics=("test:1",), payload={"n": n, "p": "x" * 10_000})],
-            )
-        assert _numbers(events, 300) == list(range(300))
-    before = daphne.registry()["resident"]
-    stopped = stack.enter_context(socket.create_connection(("127.0.0.1", daphne.port)))
-    stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    head = "GET /notifications/stream?topics=test:1 HTTP/1.1\r\nHost: localhost\r\n"
-    head += f"Authorization: Token {ada.token}\r\n\r\n"
-    stopped.sendall(head.encode())
-    writer, padding, count = connect(), "x" * 10_000, 2000
-    with daphne.stream(ada.by_token) as events:
-        next(events)
-        eventually(lambda: daphne.registry()["connections"] == 2)
+@pytest.fixture
+def flood(stack: ExitStack) -> Callable[[Any, int], None]:
+    """flood(connection, 300): so many events of 10 kB, written beside the test, which reads them meanwhile."""
 
+    def begin(writer: Any, count: int) -> None:
         def write() -> None:
             for n in range(0, count, 10):
                 drafts = [
-                    EventDraft(kind="test.happened", topics=("test:1",), payload={"n": n + i, "p": padding})
+                    EventDraft(
+                        kind="test.happened", topics=("test:1",), payload={"n": n + i, "p": "x" * 10_000}
+                    )
                     for i in range(10)
                 ]
                 append(writer.cursor(), drafts)
@@ -301,6 +282,30 @@ def test_a_reader_that_stops_is_cut_off_and_nobody_else_notices(
         thread = threading.Thread(target=write)
         thread.start()
         stack.callback(thread.join)
+
+    return begin
+
+
+def test_a_reader_that_stops_is_cut_off_and_nobody_else_notices(
+    daphne: Daphne, ada: Person, connect: Connect, stack: ExitStack, flood: Callable[[Any, int], None]
+) -> None:
+    """It costs the server no more than its buffer; the others get everything."""
+    # What the process keeps from its first flood is not the reader's.
+    with daphne.stream(ada.by_token) as events:
+        next(events)
+        flood(connect(), 300)
+        assert _numbers(events, 300) == list(range(300))
+    before = daphne.registry()["resident"]
+    stopped = stack.enter_context(socket.create_connection(("127.0.0.1", daphne.port)))
+    stopped.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    head = "GET /notifications/stream?topics=test:1 HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Authorization: Token {ada.token}\r\n\r\n"
+    stopped.sendall(head.encode())
+    count = 2000
+    with daphne.stream(ada.by_token) as events:
+        next(events)
+        eventually(lambda: daphne.registry()["connections"] == 2)
+        flood(connect(), count)
         assert _numbers(events, count) == list(range(count))
         eventually(lambda: daphne.registry()["connections"] == 1, timeout=15)
     # 20 MB went by.

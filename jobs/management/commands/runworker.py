@@ -13,6 +13,7 @@ from django.db import connections
 
 from jobs import conf
 from jobs.errors import ConfigurationError
+from jobs.handlers import processes
 from jobs.registry import NAME
 from jobs.seat import Seat
 from jobs.supervisor import Supervisor
@@ -67,7 +68,7 @@ class Command(BaseCommand):
             name = options["name"] and (
                 f"{options['name']}-{number}" if options["processes"] > 1 else options["name"]
             )
-            return Worker(
+            worker = Worker(
                 Options(
                     queues=queues,
                     concurrency=options["concurrency"],
@@ -76,7 +77,12 @@ class Command(BaseCommand):
                     seat=seats[number],
                     strict=options["strict"],
                 )
-            ).run()
+            )
+            try:
+                return worker.run()
+            finally:
+                # Here, as a process may end without exit handlers, or go on as another program.
+                processes.end_all()
 
         if options["processes"] == 1:
             code = child(None, 0)

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -17,26 +18,9 @@ import pytest
 from jobs.errors import JobCancelled, PermanentError
 from jobs.handlers import commands, processes
 from jobs.handlers.commands import CommandTimedOut
-from tests.jobs.handlers.commanding import PYTHON, Allow, call
+from jobs.handlers.processes import Ended, Program, run
+from tests.jobs.handlers.commanding import PYTHON, Allow, alive, call, noted
 from tests.support import child_environment, eventually
-
-
-def noted(pids: Path, count: int) -> list[int]:
-    """The numbers the processes wrote down, when all have."""
-
-    def complete() -> list[int]:
-        found = [int(line) for line in pids.read_text().split()] if pids.exists() else []
-        return found if len(found) == count else []
-
-    return eventually(complete)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
 
 # Program, child and grandchild; the last two ignore TERM, so that only KILL on the whole group ends them.
 FAMILY = """
@@ -219,3 +203,59 @@ def test_a_process_that_ends_with_a_job_running_ends_its_program(tmp_path: Path)
     )
     (pid,) = noted(tmp_path / "pids", 1)
     eventually(lambda: not alive(pid))
+
+
+@pytest.fixture
+def at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process goes on afterwards."""
+    monkeypatch.setattr(processes, "_over", threading.Event())
+
+
+def sleep(folder: Path) -> Ended:
+    return run(
+        Program(argv=["/bin/sh", "-c", "echo $$ > pids; sleep 60; true"], env={}, cwd=str(folder)),
+        deadline=time.monotonic() + 60,
+        grace=1,
+        stop=lambda: False,
+        stdout=print,
+        stderr=print,
+    )
+
+
+def test_a_program_that_is_just_being_started_ends_with_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_the_end: None
+) -> None:
+    """It runs already, and the thread that started it does not know its number yet."""
+    begun, popen = threading.Event(), subprocess.Popen
+
+    def slow(*args: Any, **options: Any) -> Any:
+        child = popen(*args, **options)
+        noted(tmp_path / "pids", 1)
+        begun.set()
+        time.sleep(0.3)
+        return child
+
+    slowly = SimpleNamespace(Popen=slow, PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(processes, "subprocess", slowly)
+    ended: list[Ended] = []
+    thread = threading.Thread(target=lambda: ended.append(sleep(tmp_path)))
+    thread.start()
+    assert begun.wait(10)
+    processes.end_all()
+    thread.join(10)
+    assert ended == [Ended(code=-9)]
+
+
+def test_no_program_is_started_after_that(tmp_path: Path, at_the_end: None) -> None:
+    processes.end_all()
+    with pytest.raises(OSError, match="about to end"):
+        sleep(tmp_path)
+    assert not (tmp_path / "pids").exists()
+
+
+def test_a_start_that_hangs_does_not_keep_the_process(
+    monkeypatch: pytest.MonkeyPatch, at_the_end: None
+) -> None:
+    monkeypatch.setattr(processes, "_PATIENCE", 0.05)
+    with processes._starting:
+        processes.end_all()
