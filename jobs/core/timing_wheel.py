@@ -31,6 +31,8 @@ SLOT_US = 1_000_000
 _SMALL = 64
 # To look whether too many names stand for nothing takes as long as an insertion, so it is done once in 64 of them.
 _SELDOM = 63
+# Later than any time that is given here.
+_NEVER = 1 << 63
 
 Timer = TypeVar("Timer", bound=Hashable)
 
@@ -43,7 +45,19 @@ def _second_of(at_us: int) -> int:
 class TimingWheel(Generic[Timer]):
     """A set of hashable timers, each with one due time in microseconds since 1970. Not thread-safe."""
 
-    __slots__ = ("_due", "_end", "_exact", "_heap", "_listed", "_reached", "_slots", "_soonest", "_turn")
+    __slots__ = (
+        "_due",
+        "_end",
+        "_exact",
+        "_first",
+        "_heap",
+        "_listed",
+        "_reached",
+        "_ring_us",
+        "_slots",
+        "_soonest",
+        "_turn",
+    )
 
     def __init__(self, now_us: int) -> None:
         self._due: dict[Timer, int] = {}
@@ -52,11 +66,14 @@ class TimingWheel(Generic[Timer]):
         self._listed = 0  # names in all of them
         self._reached = _second_of(now_us)
         self._end = self._reached + SLOTS
+        self._ring_us = (self._reached + 1) * SLOT_US  # where the ring begins
         # The second that was reached, and all before it: (due, turn, timer); live while `_exact` has that turn.
         self._heap: list[tuple[int, int, Timer]] = []
         self._exact: dict[Timer, int] = {}
         self._turn = 0
-        self._soonest: int | None = None  # None: not known
+        # Nothing is due before `_soonest`; `_first` was due then, and if it still is, that is what fires next.
+        self._soonest = _NEVER
+        self._first: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._due)
@@ -90,8 +107,8 @@ class TimingWheel(Generic[Timer]):
                 self._keep_within_bounds()
         else:
             self._insert_exactly(timer, due_us)
-        if self._soonest is not None and due_us < self._soonest:
-            self._soonest = due_us
+        if due_us < self._soonest:
+            self._soonest, self._first = due_us, timer
         return True
 
     def cancel(self, timer: Timer) -> bool:
@@ -99,10 +116,8 @@ class TimingWheel(Generic[Timer]):
         due_us = self._due.pop(timer, None)
         if due_us is None:
             return False
-        if due_us // SLOT_US <= self._reached:
+        if due_us < self._ring_us:
             del self._exact[timer]
-        if due_us == self._soonest:
-            self._soonest = None
         return True
 
     def advance(self, now_us: int) -> list[Timer]:
@@ -116,19 +131,19 @@ class TimingWheel(Generic[Timer]):
             if exact.get(timer) == turn:
                 del exact[timer]
                 fired.append(timer)
-        if fired:
-            self._soonest = None
-            due = self._due
-            for timer in fired:
-                del due[timer]
+        due = self._due
+        for timer in fired:
+            del due[timer]
         return fired
 
     def next_due_us(self) -> int | None:
         """The due time of the timer that fires next, None when there is none: how long a loop may sleep."""
-        if not self._due:
+        due = self._due
+        if not due:
             return None
-        if self._soonest is None:
-            self._soonest = self._find_soonest()
+        if self._first is None or due.get(self._first) != self._soonest:
+            self._first = first = self._find_first()
+            self._soonest = due[first]
         return self._soonest
 
     def _insert_exactly(self, timer: Timer, due_us: int) -> None:
@@ -152,6 +167,7 @@ class TimingWheel(Generic[Timer]):
             passed += sorted(self._empty(number), key=when)
         current = self._empty(second)
         self._reached = second
+        self._ring_us = (second + 1) * SLOT_US
         turns = range(self._turn + 1, self._turn + 1 + len(current))
         self._turn += len(current)
         self._exact = dict(zip(current, turns, strict=True))
@@ -181,15 +197,15 @@ class TimingWheel(Generic[Timer]):
                 self._slots[number % SLOTS] = slot
                 self._listed += len(slot)
 
-    def _find_soonest(self) -> int:
+    def _find_first(self) -> Timer:
         heap, exact = self._heap, self._exact
         while heap and exact.get(heap[0][2]) != heap[0][1]:
             heappop(heap)
         if heap:
-            return heap[0][0]
+            return heap[0][2]
         ahead = range(self._reached + 1, self._reached + SLOTS)
         found = (self._swept(slot, number) for number in ahead if (slot := self._slots[number % SLOTS]))
-        return min(map(self._due.__getitem__, next(filter(None, found))))
+        return min(next(filter(None, found)), key=self._due.__getitem__)
 
     def _swept(self, slot: list[Timer], number: int) -> list[Timer]:
         """The slot of this second, without the names that stand for nothing: the next look need not see them again."""
