@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobs.core.backoff import MAX_DELAY_S, Backoff, Exponential, Fixed, Linear
@@ -51,6 +51,7 @@ def test_every_delay_is_finite_and_within_the_cap(backoff: Backoff, attempt: int
 
 
 @given(backoffs)
+@example(Fixed(seconds=7))
 def test_a_backoff_survives_being_stored_as_json(backoff: Backoff) -> None:
     assert Backoff.from_dict(json.loads(json.dumps(backoff.to_dict()))) == backoff
 
