@@ -15,6 +15,7 @@ from jobs.registry import JobKind, job, registry
 from jobs.roles import OPERATORS, VIEWERS
 
 V1 = "/api/v1"
+Submit = Callable[..., int]
 
 
 class Caller(APIClient):
@@ -54,6 +55,16 @@ def calling(user: User) -> Caller:
     return Caller(Token.objects.get_or_create(user=user)[0].key)
 
 
+def ids(answer: Any) -> list[int]:
+    assert answer.status_code == 200, answer.content
+    return [row["id"] for row in answer.json()["results"]]
+
+
+def field_of(answer: Any) -> str:
+    assert answer.status_code == 400, answer.content
+    return str(answer.json()["errors"][0]["field"])
+
+
 @pytest.fixture
 def operator(db: None) -> Caller:
     return calling(person("olga", OPERATORS))
@@ -79,7 +90,7 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def submit(operator: Caller) -> Callable[..., int]:
+def submit(operator: Caller) -> Submit:
     """Submit over REST; the id."""
 
     def one(kind: str = "api.note", **fields: Any) -> int:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from jobs.models import Job
+from tests.jobs.api.conftest import Submit
 
 pytestmark = pytest.mark.django_db
-
-Submit = Callable[..., int]
 
 
 def test_limits_are_set_shown_and_taken_off(operator: Any, submit: Submit) -> None:
