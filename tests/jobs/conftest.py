@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from jobs.scheduler import Scheduler
 from jobs.store import workers
 from notifications import doorbell
 from tests.jobs import kinds
+from tests.jobs.ground import consistent
 from tests.jobs.losing import Clock
 from tests.support import eventually
 
@@ -84,6 +85,28 @@ def bench(transactional_db: None) -> Iterator[Bench]:
     made = Bench()
     yield made
     made.close()
+
+
+@pytest.fixture
+def bench_of(transactional_db: None) -> Iterator[Callable[..., Bench]]:
+    """bench_of(concurrency=8), as often as a test needs one."""
+    kinds.GATE.clear()
+    made: list[Bench] = []
+
+    def make(**options: Any) -> Bench:
+        made.append(Bench(**options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def tables_agree(db: None) -> Iterator[None]:
+    """They do when the test is over."""
+    yield
+    consistent()
 
 
 @pytest.fixture

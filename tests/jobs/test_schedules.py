@@ -1,12 +1,10 @@
-"""Each slot of a schedule is filled once, whoever looks and however late; what a policy leaves out is told."""
+"""Each slot of a schedule is filled once, whoever looks; what cannot be filled is left for others and holds up none."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -14,64 +12,18 @@ from django.db import connection
 from jobs import registry as registry_module
 from jobs import schedules, steering
 from jobs.control import Actor
-from jobs.core.cron import CronExpression
 from jobs.database import django_cursor, in_transaction, open_connection
 from jobs.models import Job, Schedule, Slot
 from jobs.registry import Registry
-from jobs.schedules import MAX_CATCH_UP, fill_due
+from jobs.schedules import fill_due
 from jobs.store.statements import statement
 from jobs.window import Window
 from tests.jobs.conftest import Bench
-from tests.jobs.ground import consistent, told
+from tests.jobs.ground import told
+from tests.jobs.slots import due, fill, made, next_slot, now, slots
 from tests.support import eventually
 
-pytestmark = pytest.mark.django_db
-
-ME = Actor(name="me")
-
-
-@pytest.fixture(autouse=True)
-def _tables_agree(db: None) -> Iterator[None]:
-    yield
-    consistent()
-
-
-def now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
-
-
-def made(*, late: timedelta, **fields: Any) -> Schedule:
-    """A schedule whose next slot was the first one after `late` ago."""
-    schedule = steering.create_schedule(
-        ME, **{"name": "s", "kind": "test.echo", "cron": "* * * * *", "timezone": "UTC", **fields}
-    )
-    slot = CronExpression.parse(schedule.cron, schedule.timezone).next_after(now() - late)
-    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=slot)
-    return Schedule.objects.get(pk=schedule.pk)
-
-
-def due(*, late: timedelta, **fields: Any) -> Schedule:
-    """A schedule with one slot, that long ago (or ahead): half a year away from the next that its expression names,
-    so that no minute that begins meanwhile adds another."""
-    schedule = made(late=timedelta(), **{"cron": f"0 0 1 {(now().month + 5) % 12 + 1} *", **fields})
-    Schedule.objects.filter(pk=schedule.pk).update(next_slot_at=now() - late)
-    return Schedule.objects.get(pk=schedule.pk)
-
-
-def next_slot(schedule: Schedule) -> datetime:
-    assert schedule.next_slot_at is not None
-    return schedule.next_slot_at
-
-
-def fill() -> int:
-    with django_cursor() as cursor:
-        return fill_due(cursor)
-
-
-def slots() -> list[datetime]:
-    return list(Slot.objects.order_by("at").values_list("at", flat=True))
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("tables_agree")]
 
 
 def test_a_due_slot_becomes_one_job_and_is_bound_to_it() -> None:
@@ -99,73 +51,6 @@ def test_what_is_not_due_or_paused_is_left_alone() -> None:
     assert fill() == 0
     assert not Slot.objects.exists()
     assert Schedule.objects.get(pk=schedule.pk).next_slot_at == schedule.next_slot_at
-
-
-@pytest.mark.parametrize(("misfire", "number"), [("latest", 1), ("all", 10), ("skip", 0)])
-def test_missed_slots_are_filled_as_the_schedule_says(misfire: str, number: int) -> None:
-    """A slot every two hours, and nobody looked for 20 of them."""
-    made(late=timedelta(hours=20), cron="30 */2 * * *", misfire=misfire, name="s")
-    # No slot may be near: "skip" would rightly fill one of the last minute, and another could come meanwhile.
-    if _is_near("30 */2 * * *"):
-        Schedule.objects.update(cron="0 1-23/2 * * *")
-    schedule = Schedule.objects.get()
-    first = next_slot(schedule) - timedelta(seconds=1)
-    missed = len(CronExpression.parse(schedule.cron, "UTC").slots_between(first, now(), 100))
-    filled = fill()
-    assert filled == (missed if misfire == "all" else number)
-    assert abs(missed - 10) <= 1
-    assert len(slots()) == Job.objects.count() == filled
-    told_missed = [item[2]["slots"] for item in told("schedule.missed")]
-    assert told_missed == ([] if filled == missed else [missed - filled])
-    assert next_slot(Schedule.objects.get()) > now()
-    assert fill() == 0
-
-
-def _is_near(cron: str) -> bool:
-    near = timedelta(seconds=90)
-    return bool(CronExpression.parse(cron, "UTC").slots_between(now() - near, now() + near, 5))
-
-
-def test_latest_fills_the_newest_of_them() -> None:
-    made(late=timedelta(hours=3), misfire="latest")
-    assert fill() == 1
-    assert timedelta() <= now() - slots()[0] < timedelta(seconds=65)
-
-
-def test_one_slot_that_is_a_little_late_is_no_misfire() -> None:
-    due(late=timedelta(seconds=40), misfire="skip")
-    assert fill() == 1
-    assert told("schedule.missed") == []
-
-
-def test_one_slot_that_is_more_than_a_minute_late_is_one() -> None:
-    due(late=timedelta(seconds=61), misfire="skip")
-    assert fill() == 0
-    assert told("schedule.missed")[0][2]["slots"] == 1
-
-
-def test_catching_up_takes_the_newest_hundred_and_says_how_many_it_left() -> None:
-    made(late=timedelta(minutes=250), misfire="all")
-    assert fill() == MAX_CATCH_UP
-    found = slots()
-    assert len(found) == MAX_CATCH_UP
-    assert now() - found[-1] < timedelta(seconds=65)
-    assert found[-1] - found[0] == timedelta(minutes=MAX_CATCH_UP - 1)
-    assert told("schedule.missed")[0][2]["slots"] in (149, 150, 151)
-    bound = {slot.job_id for slot in Slot.objects.all()}
-    assert bound == set(Job.objects.values_list("pk", flat=True))
-
-
-def test_slots_older_than_the_catch_up_are_let_go() -> None:
-    made(late=timedelta(hours=2), misfire="all", catch_up_seconds=600)
-    assert fill() in (10, 11)
-    assert now() - slots()[0] < timedelta(seconds=665)
-
-
-def test_the_due_slot_is_filled_even_when_the_catch_up_is_tiny() -> None:
-    schedule = due(late=timedelta(seconds=30), misfire="all", catch_up_seconds=1)
-    assert fill() == 1
-    assert slots() == [schedule.next_slot_at]
 
 
 def test_a_slot_that_exists_already_is_not_filled_again() -> None:
