@@ -2,86 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
 import jobs
-from jobs import JobSpec, heads, queue_steering, steering
+from jobs import heads, queue_steering, steering
 from jobs.control import Actor
 from jobs.database import django_cursor
 from jobs.division import Part
 from jobs.heads import AT_MOST, EMPTY_AT_MOST, LOOKS, PAUSE, SHARE, SLOW, Heads
 from jobs.models import Ready
-from jobs.store import statements
-from tests.jobs import kinds  # noqa: F401 - registers the kinds
 from tests.jobs.conftest import Bench
+from tests.jobs.heads.conftest import KINDS, Clock, slow_down, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ME = Actor(name="me")
-KINDS = ["test.echo", "test.async"]
-
-
-class Clock:
-    """The time that looks take is said by the test."""
-
-    now = 1000.0
-    takes = 0.0
-    short = 0.001
-    """From where they began."""
-
-    most = 100.0
-    """The statement timeout."""
-
-    def look(self, cursor: Any, name: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-        takes = self.takes if name == "ready_heads" else self.short
-        self.now += min(takes, self.most)
-        if takes > self.most:
-            raise psycopg.errors.QueryCanceled("canceling statement due to statement timeout")
-        return statements.rows(cursor, name, params)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    one = Clock()
-    monkeypatch.setattr(heads, "time", SimpleNamespace(monotonic=lambda: one.now))
-    monkeypatch.setattr(heads, "rows", one.look)
-    return one
-
-
-@pytest.fixture
-def seen(clock: Clock, transactional_db: None) -> Iterator[Callable[[], list[int]]]:
-    """The ids that a look finds, lane by lane."""
-    looks = Heads(queues=["test"], kinds=KINDS)
-    with django_cursor() as cursor:
-
-        def look(*, onward: bool = False) -> list[int]:
-            return [job for _, _, ids, _, _ in looks.read(cursor, 10, onward=onward) for job in ids]
-
-        look.looks = looks  # type: ignore[attr-defined]
-        yield look
-
-
-@pytest.fixture
-def looks(seen: Any) -> Heads:
-    found: Heads = seen.looks
-    return found
-
-
-def submit(*priorities: int, kind: str = "test.echo") -> list[int]:
-    specs = [JobSpec(kind=kind, priority=priority, queue="test") for priority in priorities]
-    return [one.id for one in jobs.submit_many(specs)]
-
-
-def slow_down(clock: Clock, seen: Callable[[], list[int]], seconds: float = 0.02) -> None:
-    """The last few looks took so long."""
-    clock.takes = seconds
-    for _ in range(LOOKS):
-        seen()
 
 
 def test_fast_looks_pass_over_nothing(seen: Callable[[], list[int]], looks: Heads, clock: Clock) -> None:
@@ -90,68 +29,6 @@ def test_fast_looks_pass_over_nothing(seen: Callable[[], list[int]], looks: Head
     urgent = submit(50)
     assert seen() == [*urgent, *first]
     assert looks.owed_in() is None
-
-
-def test_where_no_bell_rang_a_look_goes_on_from_where_the_last_one_began(seen: Any, looks: Heads) -> None:
-    """At the beginning of a lane lie the dead rows of all that a drain has started."""
-    many = submit(*[0] * 12)
-    assert seen() == many[:10]
-    urgent = submit(50)
-    assert seen(onward=True) == many[:10]
-    assert looks.owed_in() is None, "the poll, or a bell, will find what came in before"
-    assert seen() == [*urgent, *many[:9]]
-    assert seen(onward=True) == [*urgent, *many[:9]]
-
-
-def test_where_that_finds_little_it_looks_from_the_beginning_after_all(seen: Any) -> None:
-    few = submit(*[0] * 8)
-    assert seen() == few
-    urgent, other = submit(50), submit(0, kind="test.async")
-    assert sorted(seen(onward=True)) == sorted([*urgent, *few, *other])
-
-
-def test_where_it_finds_less_than_one_look_takes_it_looks_from_the_beginning_as_well(seen: Any) -> None:
-    many = submit(*[0] * 12)
-    seen()
-    Ready.objects.filter(job__in=many[:8]).delete()
-    urgent = submit(50)
-    assert seen(onward=True) == [*urgent, *many[8:]]
-
-
-def test_one_lane_that_holds_many_is_enough(seen: Any) -> None:
-    many, few = submit(*[0] * 12), submit(0, kind="test.async")
-    assert sorted(seen()) == sorted([*many[:10], *few])
-    submit(50)
-    assert sorted(seen(onward=True)) == sorted([*many[:10], *few])
-
-
-def test_where_the_last_look_found_little_none_is_made_in_vain(seen: Any, looks: Heads) -> None:
-    submit(*[0] * 8)
-    seen()
-    seen(onward=True)
-    assert not looks._short
-
-
-def test_what_is_owed_is_not_put_off_by_a_look_onward(seen: Any, looks: Heads, clock: Clock) -> None:
-    """Looks had become slow, and what came in meanwhile rang its bell already."""
-    many = submit(*[0] * 12)
-    clock.short = 0.04
-    slow_down(clock, seen, 0.05)
-    urgent = submit(50)
-    assert seen() == many[:10]
-    assert looks.owed_in() == 0.0
-    assert not looks.slow
-    assert seen(onward=True) == [*urgent, *many[:9]]
-
-
-def test_of_looks_that_have_become_slow_those_from_the_beginning_are_owed_as_ever(
-    seen: Any, looks: Heads, clock: Clock
-) -> None:
-    many = submit(*[0] * 12)
-    slow_down(clock, seen)
-    submit(50)
-    assert seen(onward=True) == many[:10]
-    assert looks.owed_in() is not None
 
 
 def test_one_slow_look_among_fast_ones_changes_nothing(
