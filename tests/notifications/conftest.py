@@ -11,8 +11,9 @@ import pytest
 
 from notifications import bus, doorbell, pg
 from notifications.log import EventDraft, append
+from notifications.tailer import Tailer
 from notifications.ticker import Ticker
-from tests.notifications.daphne import Daphne, run_daphne
+from tests.notifications.daphne import Daphne, Person, person, run_daphne
 from tests.support import leading
 
 Connect = Callable[..., psycopg.Connection[tuple[Any, ...]]]
@@ -54,6 +55,41 @@ def publish(connect: Connect) -> Callable[..., None]:
         append(connection.cursor(), [EventDraft(kind=kind, topics=(topic,), payload=payload)])
 
     return one
+
+
+@pytest.fixture
+def ticking(transactional_db: None) -> Iterator[None]:
+    """A ticker makes its rounds by itself."""
+    one = Ticker()
+    one.start()
+    yield
+    one.stop()
+
+
+@pytest.fixture
+def tailer() -> Iterator[Tailer]:
+    one = Tailer()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def nobody_is_rechecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For users who exist in no table."""
+    monkeypatch.setattr(
+        "notifications.access.recheck", lambda held, everything=False: [h.identity for h in held]
+    )
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as one:
+        yield one
+
+
+@pytest.fixture
+def ada(transactional_db: None) -> Person:
+    return person()
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from rest_framework.authtoken.models import Token
 
 from tests.support import child_environment, eventually
 
-__all__ = ["Daphne", "Person", "person", "run_daphne"]
+__all__ = ["Daphne", "Person", "next_event", "person", "run_daphne"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +95,10 @@ class Daphne:
             assert isinstance(source, EventSource)
             assert source.response.status_code == 200, source.response.read()
             yield source.iter_sse()
+
+
+def next_event(events: Iterator[ServerSentEvent], kind: str = "test.happened") -> ServerSentEvent:
+    return next(event for event in events if event.event == kind)
 
 
 @contextmanager

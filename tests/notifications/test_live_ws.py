@@ -14,15 +14,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from notifications import doorbell
-from tests.notifications.daphne import Daphne, Person, person
+from tests.notifications.daphne import Daphne, Person
 from tests.support import eventually
 
 Publish = Callable[..., None]
-
-
-@pytest.fixture
-def ada(transactional_db: None) -> Person:
-    return person()
 
 
 def _open(daphne: Daphne, who: dict[str, str], origin: str | None = None) -> ClientConnection:

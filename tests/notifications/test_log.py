@@ -4,67 +4,44 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connection, transaction
-from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications import epoch, pg, retention
+from notifications import pg
 from notifications.errors import NotificationsError
-from notifications.log import MAX_ITEMS, EventDraft, LogEvent, Position, append, read_after, state
+from notifications.log import MAX_ITEMS, EventDraft, Position, append, read_after, state
 from notifications.statements import statement
 from notifications.ticker import Ticker
-from tests.support import leading
-
-Connect = Callable[..., psycopg.Connection[tuple[Any, ...]]]
-
-
-def _draft(topic: str = "test:1", **payload: Any) -> EventDraft:
-    return EventDraft(kind="test.happened", topics=(topic,), payload=payload)
-
-
-def _everything(topics: list[str] | None = None, limit: int = 100) -> list[LogEvent]:
-    return _from(None, topics, limit)
-
-
-def _from(position: Position | None, topics: list[str] | None = None, limit: int = 100) -> list[LogEvent]:
-    found: list[LogEvent] = []
-    while True:
-        page = read_after(position, topics, limit)
-        assert not page.reset
-        found += page.events
-        position = page.position
-        if not page.more:
-            return found
+from tests.notifications.conftest import Connect
+from tests.notifications.reading import draft, events_from, everything
 
 
 def test_a_long_transaction_delays_only_its_own_events(connect: Connect, ticker: Ticker) -> None:
     long, short = connect(autocommit=False), connect()
-    append(long.cursor(), [_draft(n="long")])
+    append(long.cursor(), [draft(n="long")])
     for n in range(3):
-        append(short.cursor(), [_draft(n=n)])
+        append(short.cursor(), [draft(n=n)])
         assert ticker.tick().made == 1
-    assert [e.payload["n"] for e in _everything()] == [0, 1, 2]
+    assert [e.payload["n"] for e in everything()] == [0, 1, 2]
     long.commit()
     assert ticker.tick().made == 1
-    assert [e.payload["n"] for e in _everything()] == [0, 1, 2, "long"]
+    assert [e.payload["n"] for e in everything()] == [0, 1, 2, "long"]
 
 
 def test_an_old_transaction_does_not_make_ticks_and_pages_slower(connect: Connect, ticker: Ticker) -> None:
     """The scans begin at the last snapshot's xmax, not at its xmin: rows read, as PostgreSQL counted them."""
     old, short = connect(autocommit=False), pg.connect_for_log(name="test")
-    append(old.cursor(), [_draft(n="old")])
+    append(old.cursor(), [draft(n="old")])
     with short.transaction():
         for n in range(3000):
-            append(short.cursor(), [_draft(n=n)])
+            append(short.cursor(), [draft(n=n)])
     ticker.tick()
     before = state(connection.cursor()).newest
-    append(short.cursor(), [_draft(n="new")])
+    append(short.cursor(), [draft(n="new")])
     short.execute("ANALYZE notifications_event")
     explained = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement("make_tick")
     row = short.execute(explained).fetchone()
@@ -93,7 +70,7 @@ def test_resuming_anywhere_equals_the_uninterrupted_stream(connect: Connect, tic
     writers = [connect(autocommit=False) for _ in range(4)]
     for n in range(60):
         writer = chance.choice(writers)
-        batch = [_draft(f"test:{chance.randrange(4)}", n=n, i=i) for i in range(chance.randrange(1, 5))]
+        batch = [draft(f"test:{chance.randrange(4)}", n=n, i=i) for i in range(chance.randrange(1, 5))]
         append(writer.cursor(), batch)
         if chance.random() < 0.6:
             writer.commit() if chance.random() < 0.8 else writer.rollback()
@@ -102,7 +79,7 @@ def test_resuming_anywhere_equals_the_uninterrupted_stream(connect: Connect, tic
     for writer in writers:
         writer.commit()
     ticker.tick()
-    whole = _everything()
+    whole = everything()
     assert len(whole) > 70
 
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,7 +92,7 @@ def test_resuming_anywhere_equals_the_uninterrupted_stream(connect: Connect, tic
     def resume(at: int, limit: int, topics: list[str] | None) -> None:
         rest = [e for e in whole[at + 1 :] if topics is None or not set(topics).isdisjoint(e.topics)]
         place = Position.parse(str(whole[at].position))
-        assert _from(place, topics, limit) == rest
+        assert events_from(place, topics, limit) == rest
 
     resume()
 
@@ -130,24 +107,24 @@ def test_a_position_moves_on_when_no_event_matches(ticker: Ticker, publish: Call
 
 def test_events_of_a_rolled_back_change_never_happened(ticker: Ticker, transactional_db: None) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        append(cursor, [_draft()])
+        append(cursor, [draft()])
         transaction.set_rollback(True)
     assert ticker.tick().made == 0
 
 
 def test_large_appends_become_rows_of_500(ticker: Ticker, connect: Connect) -> None:
-    append(connect().cursor(), [_draft(n=n) for n in range(2 * MAX_ITEMS + 1)])
+    append(connect().cursor(), [draft(n=n) for n in range(2 * MAX_ITEMS + 1)])
     ticker.tick()
-    events = _everything(limit=333)
+    events = everything(limit=333)
     assert [e.payload["n"] for e in events] == list(range(2 * MAX_ITEMS + 1))
     assert len({e.position.row for e in events}) == 3
 
 
 def test_payloads_come_back_as_they_went_in(ticker: Ticker, connect: Connect) -> None:
     payloads: list[dict[str, Any]] = [{"t": "\x00\ud800 \u2028"}, {"deep": [[{}]]}, {"big": 2**70}]
-    append(connect().cursor(), [_draft(**payload) for payload in payloads])
+    append(connect().cursor(), [draft(**payload) for payload in payloads])
     ticker.tick()
-    assert [event.payload for event in _everything()] == payloads
+    assert [event.payload for event in everything()] == payloads
 
 
 @pytest.mark.parametrize(
@@ -167,128 +144,7 @@ def test_a_draft_that_nobody_could_receive_is_refused(broken: dict[str, Any]) ->
 
 def test_nan_is_refused_before_it_reaches_the_database(connect: Connect) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        append(connect().cursor(), [_draft(n=float("nan"))])
-
-
-def test_what_cannot_be_continued_is_reset(ticker: Ticker, publish: Callable[..., None]) -> None:
-    publish()
-    ticker.tick()
-    log = state(connection.cursor())
-    lost = {
-        "no position": "nonsense",
-        "another epoch": f"ffffffff-{log.newest}-1-0",
-        "the future": f"{log.epoch}-{log.newest + 1}-7-0",
-        "a future mark": f"{log.epoch}-{log.newest + 2}-0-0",
-        "before the oldest": f"{log.epoch}-{log.oldest}-1-0",
-    }
-    for why, position in lost.items():
-        page = read_after(position)
-        assert page.reset, why
-        assert page.position == log.head
-
-
-def test_a_new_epoch_resets_every_position_and_repeats_nothing(
-    ticker: Ticker, publish: Callable[..., None]
-) -> None:
-    publish(n=1)
-    ticker.tick()
-    before = read_after(None).position
-    assert epoch.new_epoch() == state(connection.cursor()).epoch
-    publish(n=2)
-    ticker.tick()
-    assert read_after(before).reset
-    assert [e.payload["n"] for e in _everything()] == [2]
-
-
-def test_rows_from_another_cluster_begin_a_new_epoch_by_themselves(
-    ticker: Ticker, publish: Callable[..., None], connect: Connect
-) -> None:
-    """After a dump and restore the rows carry ids that this cluster has not reached; they must not tick for ever."""
-    publish(n="old")
-    ticker.tick()
-    before = read_after(None)
-    ticker.stop()
-    other = connect()
-    other.execute("UPDATE notifications_epoch SET lineage = 'another cluster'")
-    other.execute("UPDATE notifications_event SET xid = '9000000000'")
-    again = Ticker()
-    try:
-        leading(again)
-        assert again.tick().made == 0
-        publish(n="new")
-        again.tick()
-    finally:
-        again.stop()
-    assert read_after(before.position).reset
-    assert [e.payload["n"] for e in _everything()] == ["new"]
-
-
-def test_pruning_resets_the_past_and_keeps_the_rest(
-    ticker: Ticker, publish: Callable[..., None], connect: Connect
-) -> None:
-    for n in range(10):
-        publish(n=n)
-        ticker.tick()
-    whole = _everything()
-    at = connect()
-    at.execute(
-        "UPDATE notifications_event SET at = at - interval '1 day' WHERE id <= %s", [whole[4].position.row]
-    )
-    at.execute(
-        "UPDATE notifications_tick SET at = at - interval '1 day' WHERE id <= %s", [whole[4].position.tick]
-    )
-    gone = retention.prune(timezone.now() - timedelta(hours=12), batch=2)
-    assert gone.rows == 5
-    assert [e.payload["n"] for e in _everything()] == [5, 6, 7, 8, 9]
-    assert read_after(whole[3].position).reset
-    assert _from(Position.mark(whole[4].position.epoch, whole[4].position.tick)) == whole[5:]
-    assert _from(whole[6].position) == whole[7:]
-
-
-def test_pruning_keeps_an_old_event_that_was_committed_late(
-    ticker: Ticker, publish: Callable[..., None], connect: Connect
-) -> None:
-    late = connect(autocommit=False)
-    append(late.cursor(), [_draft(n="late")])
-    late.execute("UPDATE notifications_event SET at = at - interval '1 day'")
-    publish(n=1)
-    ticker.tick()
-    connect().execute("UPDATE notifications_tick SET at = at - interval '1 day'")
-    late.commit()
-    retention.prune(timezone.now() - timedelta(hours=12))
-    ticker.tick()
-    assert [e.payload["n"] for e in _everything()] == ["late"]
-
-
-def test_a_page_that_races_with_pruning_says_reset(
-    ticker: Ticker, publish: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between looking at the log's state and reading the rows, everything is pruned."""
-    from notifications import reading
-
-    for n in range(3):
-        publish(n=n)
-        ticker.tick()
-    start = _everything()[0].position
-    rows = reading._rows
-
-    def pruned_meanwhile(*args: Any) -> Any:
-        retention.prune(timezone.now() + timedelta(days=1))
-        return rows(*args)
-
-    monkeypatch.setattr(reading, "_rows", pruned_meanwhile)
-    assert read_after(start).reset
-
-
-def test_an_emptied_log_begins_again(ticker: Ticker, publish: Callable[..., None], connect: Connect) -> None:
-    publish(n=1)
-    ticker.tick()
-    before = read_after(None).position
-    connect().execute("TRUNCATE notifications_event, notifications_tick, notifications_epoch")
-    publish(n=2)
-    assert ticker.tick().made == 1
-    assert read_after(before).reset
-    assert [e.payload["n"] for e in _everything()] == [2]
+        append(connect().cursor(), [draft(n=float("nan"))])
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,16 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
-from notifications.log import EventDraft, append, read_after
+from notifications.log import append, read_after
 from notifications.ticker import Ticker
-
-Connect = Callable[..., psycopg.Connection[tuple[Any, ...]]]
-
+from tests.notifications.conftest import Connect
+from tests.notifications.reading import draft
 
 WRITERS, TRANSACTIONS = 8, 25
-
-
-def _draft(topic: str = "test:1", **payload: Any) -> EventDraft:
-    return EventDraft(kind="test.happened", topics=(topic,), payload=payload)
 
 
 def _write(writer: psycopg.Connection[Any], number: int, committed: list[tuple[int, int]]) -> None:
@@ -41,10 +35,10 @@ def _transactions(
         if chained:
             cursor.execute("UPDATE test_chain SET n = n + 1 RETURNING n")
             (link,) = cursor.fetchone() or (None,)
-        append(cursor, [_draft(f"test:{number}", writer=number, n=n, link=link)])
+        append(cursor, [draft(f"test:{number}", writer=number, n=n, link=link)])
         if chance.random() < 0.3:
             with writer.transaction(force_rollback=True):
-                append(cursor, [_draft(f"test:{number}", writer=number, n=-1)])
+                append(cursor, [draft(f"test:{number}", writer=number, n=-1)])
         # A transaction's length is the subject here, not something to wait for.
         time.sleep(0.15 if not chained and chance.random() < 0.1 else chance.random() * 0.004)
         if chance.random() < 0.15:
