@@ -34,7 +34,10 @@ def pause(actor: Actor, run_id: int, *, reason: str = "") -> DeadLetterRun:
 
 
 def resume(actor: Actor, run_id: int, *, reason: str = "") -> DeadLetterRun:
-    """A paused run, or one that halted because the error came back, goes on; a canary is not asked for again."""
+    """A paused run, or one that halted because the error came back, goes on.
+
+    A canary that failed is not asked for again.
+    """
     return _steer(actor, run_id, "resume", ("paused", "halted"), "running", reason)
 
 
@@ -59,7 +62,7 @@ def _steer(
         after = changed(run, state=target, why=why, next_at=None)
         if run.state == "halted" and target == "running":
             # The operator has seen why it halted, so it is not asked again; a further return halts it again.
-            after = changed(after, canary_passed=True, looked_at=run.now)
+            after = changed(after, canary_waived=run.canary and not run.canary_passed, looked_at=run.now)
         if target == "stopped":
             after = changed(after, finished_at=run.now)
         runs.write_back(cursor, after, before=run.state)

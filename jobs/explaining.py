@@ -95,7 +95,8 @@ class Explanation:
 
 
 _ENDLESS = ("parents", "queue_paused", "kind_paused", "no_worker", "unknown_kind")
-_PLACES = ("queue_limit", "key_limit", "workers_busy", "jobs_ahead")
+_OTHERS_RUN = ("queue_limit", "key_limit", "workers_busy")
+_PLACES = (*_OTHERS_RUN, "jobs_ahead")
 
 
 def explain(facts: Facts) -> Explanation:
@@ -228,11 +229,14 @@ def _estimate(facts: Facts, reasons: Sequence[Reason]) -> tuple[datetime | None,
     if facts.ahead_capped:
         return None, "Not known: more jobs are before it than are counted."
     allowed = _allowed(facts)
+    # Where the rate alone holds it back, what completed lately says less: for a part of that time nothing may have
+    # waited.
+    by_rate = "queue_rate" in codes or facts.pace is None
+    if allowed is not None and by_rate and codes.isdisjoint(_OTHERS_RUN):
+        return max(starts, allowed), "At the queue's rate."
     if facts.pace is not None:
         due = facts.now + timedelta(seconds=(facts.ahead + 1) / facts.pace)
         return max(starts, due, allowed or due), "At the queue's recent pace."
-    if allowed is not None and codes.isdisjoint(("queue_limit", "key_limit", "workers_busy")):
-        return max(starts, allowed), "At the queue's rate."
     bound = ", but not before the time that is said above" if starts > facts.now else ""
     return None, f"Not known{bound}: too few jobs completed lately to tell when its turn comes."
 

@@ -110,7 +110,7 @@ def _advance(cursor: Cursor, run: Run, now: datetime | None) -> Run:
     run = replace(run, returned=run.returned + len(back), looked_at=run.now)
     if back:
         return replace(run, state="halted", why=_came_back(back))
-    if run.canary and not run.canary_passed:
+    if _asks_the_canary(run):
         run = _watch_canary(cursor, run)
         if run.canary_job is not None and not run.canary_passed:
             return run
@@ -123,10 +123,14 @@ def _advance(cursor: Cursor, run: Run, now: datetime | None) -> Run:
         if due:
             run, _ = step(cursor, run, limit=due, now=now)
         run = replace(run, next_at=next_at)
-    waits_for_canary = run.canary and not run.canary_passed and run.canary_job is not None
+    waits_for_canary = _asks_the_canary(run) and run.canary_job is not None
     if waits_for_canary or runs.next_items(cursor, run.id, 1):
         return run
     return finish(run) if run is not before else run
+
+
+def _asks_the_canary(run: Run) -> bool:
+    return run.canary and not (run.canary_passed or run.canary_waived)
 
 
 def _watch_canary(cursor: Cursor, run: Run) -> Run:

@@ -121,7 +121,7 @@ def check_seconds(value: Any, *, field: str, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidSubmission(field, "must be a number of seconds")
     if not 0 < value <= high:
-        raise InvalidSubmission(field, f"must be above 0 and at most {high:g} seconds")
+        raise InvalidSubmission(field, f"must be above 0 and at most {high:,.15g} seconds")
     return float(value)
 
 

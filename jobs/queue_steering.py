@@ -125,19 +125,19 @@ def _check_kind(kind: str) -> None:
         raise InvalidSubmission("kind", _NAMED)
 
 
-def change_queue(actor: Actor, name: str, **settings: Any) -> Queue:
+def change_queue(actor: Actor, name: str, *, reason: str = "", **settings: Any) -> Queue:
     """Change some of a queue's `SETTINGS`; what waits is ranked anew. Permission `jobs.change_queue`.
 
+    Where all of them have that value already nothing happens, and nothing is recorded.
     Raises InvalidSubmission with the setting, and ActionRefused where workers hold on to their claims for seconds.
     """
     actor.require("jobs.change_queue")
-    for setting, value in settings.items():
-        _check(setting, value)
+    _check_all(settings, reason)
     busy = "Workers are in the middle of claims that do not end; nothing was changed. Try again."
-    return _patiently(lambda cursor: _set(cursor, actor, name, settings, verb="change"), busy=busy)
+    return _patiently(lambda cursor: _change(cursor, actor, name, settings, reason), busy=busy)
 
 
-def create_queue(actor: Actor, name: str, **settings: Any) -> Queue:
+def create_queue(actor: Actor, name: str, *, reason: str = "", **settings: Any) -> Queue:
     """A queue before its first job, so that its settings hold for that one too. Permission `jobs.change_queue`.
 
     What is left out has the default that a queue has which its first job makes. Raises ActionRefused where there is one
@@ -146,38 +146,48 @@ def create_queue(actor: Actor, name: str, **settings: Any) -> Queue:
     actor.require("jobs.change_queue")
     if not isinstance(name, str) or not NAME.match(name):
         raise InvalidSubmission("name", _NAMED)
-    for setting, value in settings.items():
-        _check(setting, value)
+    _check_all(settings, reason)
 
     def work(cursor: Any) -> Queue:
         cursor.execute(_PATIENCE)  # a submission to it that has not ended makes us wait
         if not make_queue(cursor, name):
             raise ActionRefused(f'There is a queue "{name}" already.')
-        return _set(cursor, actor, name, settings, verb="create")
+        queue = _queue(name)
+        after = {**_settings_of(queue), **settings}
+        _set(cursor, actor, queue, settings)
+        record(cursor, actor, "create", "queue", name, reason=reason, after=after)
+        return queue
 
     return _patiently(work, busy="A submission is making this queue and does not end. Try again.")
 
 
-def _set(cursor: Any, actor: Actor, name: str, settings: dict[str, Any], *, verb: str) -> Queue:
+def _change(cursor: Any, actor: Actor, name: str, settings: dict[str, Any], reason: str) -> Queue:
     queue = _queue(name)
-    before = {setting: getattr(queue, setting) for setting in SETTINGS}
+    before = _settings_of(queue)
     changed = {setting: value for setting, value in settings.items() if before[setting] != value}
-    limits = limits_of(queue)
-    for setting, value in changed.items():
+    if changed:
+        _set(cursor, actor, queue, changed)
+        after = {**before, **changed}
+        record(cursor, actor, "change", "queue", name, reason=reason, before=before, after=after)
+    return queue
+
+
+def _set(cursor: Any, actor: Actor, queue: Queue, settings: dict[str, Any]) -> None:
+    before, limits = _settings_of(queue), limits_of(queue)
+    for setting, value in settings.items():
         setattr(queue, setting, value)
     cursor.execute(_PATIENCE)
     if limits != limits_of(queue):
-        change_limits(cursor, name, before=limits, after=limits_of(queue))
+        change_limits(cursor, queue.pk, before=limits, after=limits_of(queue))
     queue.save(update_fields=list(SETTINGS))
-    if "ageing_seconds" in changed:
-        execute(cursor, "rank_queue_anew", {"queue": name, "ageing": queue.ageing_seconds})
-    append(
-        cursor,
-        [ops_event(EventKind.QUEUE_CHANGED, queue=name, actor=actor.name, **{**before, **changed})],
-    )
-    told = before if verb == "change" else None
-    record(cursor, actor, verb, "queue", name, before=told, after={**before, **changed})
-    return queue
+    if before["ageing_seconds"] != queue.ageing_seconds:
+        execute(cursor, "rank_queue_anew", {"queue": queue.pk, "ageing": queue.ageing_seconds})
+    told = ops_event(EventKind.QUEUE_CHANGED, queue=queue.pk, actor=actor.name, **{**before, **settings})
+    append(cursor, [told])
+
+
+def _settings_of(queue: Queue) -> dict[str, Any]:
+    return {setting: getattr(queue, setting) for setting in SETTINGS}
 
 
 def _patiently(work: Callable[[Any], Queue], *, busy: str) -> Queue:
@@ -191,6 +201,12 @@ def _patiently(work: Callable[[Any], Queue], *, busy: str) -> Queue:
 
 def limits_of(queue: Queue) -> Limits:
     return Limits(**{name: getattr(queue, name) for name in _LIMITS})
+
+
+def _check_all(settings: dict[str, Any], reason: str) -> None:
+    check_text(reason, field="reason", max_length=1000, empty=True)
+    for setting, value in settings.items():
+        _check(setting, value)
 
 
 def _check(setting: str, value: Any) -> None:

@@ -66,19 +66,24 @@ def submit_workflow(actor: Actor, name: str, specs: list[JobSpec]) -> tuple[int,
     return insert_workflow(name, specs, user_id=getattr(actor.user, "pk", None))
 
 
-def create_schedule(actor: Actor, **fields: Any) -> Schedule:
+def create_schedule(actor: Actor, *, reason: str = "", **fields: Any) -> Schedule:
     """A new schedule from its fields (see the model). Permission `jobs.add_schedule`."""
     actor.require("jobs.add_schedule")
-    return _save_schedule(actor, None, fields, "create")
+    return _save_schedule(actor, None, fields, reason)
 
 
-def update_schedule(actor: Actor, schedule_id: int, **fields: Any) -> Schedule:
-    """Change fields of a schedule; its next slot follows from them. Permission `jobs.change_schedule`."""
+def update_schedule(actor: Actor, schedule_id: int, *, reason: str = "", **fields: Any) -> Schedule:
+    """Change fields of a schedule; its next slot follows from them. Permission `jobs.change_schedule`.
+
+    Where all of them are as they were nothing happens, and nothing is recorded.
+    """
     actor.require("jobs.change_schedule")
-    return _save_schedule(actor, schedule_id, fields, "change")
+    return _save_schedule(actor, schedule_id, fields, reason)
 
 
-def _save_schedule(actor: Actor, schedule_id: int | None, fields: dict[str, Any], verb: str) -> Schedule:
+def _save_schedule(actor: Actor, schedule_id: int | None, fields: dict[str, Any], reason: str) -> Schedule:
+    check_text(reason, field="reason", max_length=1000, empty=True)
+    verb = "create" if schedule_id is None else "change"
     unknown = sorted(set(fields) - set(_FIELDS))
     if unknown:
         raise InvalidSubmission(unknown[0], "a schedule has no such field")
@@ -88,13 +93,16 @@ def _save_schedule(actor: Actor, schedule_id: int | None, fields: dict[str, Any]
         before = {} if schedule_id is None else _snapshot(schedule)
         for name, value in fields.items():
             setattr(schedule, name, value)
-        schedule.next_slot_at = _check_schedule(schedule).next_after(transaction_now(cursor))
+        expression = _check_schedule(schedule)
         taken = Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists()
         if taken:
             raise InvalidSubmission("name", f'there is a schedule "{schedule.name}" already')
-        schedule.save()
-        _tell_schedule(cursor, actor, schedule, verb)
-        record(cursor, actor, verb, "schedule", schedule.pk, before=before, after=_snapshot(schedule))
+        after = _snapshot(schedule)
+        if after != before:
+            schedule.next_slot_at = expression.next_after(transaction_now(cursor))
+            schedule.save()
+            _tell_schedule(cursor, actor, schedule, verb)
+            record(cursor, actor, verb, "schedule", schedule.pk, reason=reason, before=before, after=after)
         return schedule
 
     try:

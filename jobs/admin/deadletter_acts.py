@@ -47,7 +47,7 @@ RESUME = Act(
     label="Resume",
     permissions=ANY,
     consequence="It goes on where it stood. If the error comes back once more, it halts again; "
-    "a canary is not asked for again.",
+    "a canary that failed is not asked for again.",
     run=for_one(steering.resume, "The run goes on."),
     refusal=_only("paused", "halted"),
     bulk=False,

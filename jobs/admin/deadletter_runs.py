@@ -236,16 +236,23 @@ def _facts(row: DeadLetterRun, waiting: int, reader: Any) -> list[tuple[str, Any
     if row.action == "replay":
         facts.append(("Fresh attempts", row.attempts))
         if row.canary:
-            died = "died again" if row.returned else "not yet completed"
-            fate = "completed" if row.canary_passed else died
             job = row.canary_job
             facts.append(("Canary", NOTHING if job is None else way_to(reader, Job, job, f"#{job}")))
-            facts.append(("The canary has", fate))
+            facts.append(("The canary has", _fate(row)))
         if row.per_minute is not None:
             facts.append(("Jobs a minute", f"{row.per_minute:,}"))
             if row.state == "running" and waiting:
                 facts.append(("Left, at this pace", spoken(60 * waiting / row.per_minute)))
     return facts
+
+
+def _fate(row: DeadLetterRun) -> str:
+    """What became of the canary, to follow "it has"."""
+    if row.canary_passed:
+        return "completed"
+    if row.canary_waived:
+        return "not completed; the run was resumed all the same"
+    return "not yet completed" if row.state in ("running", "paused") else "not completed"
 
 
 def _chosen_by(row: DeadLetterRun) -> list[tuple[str, Any]]:

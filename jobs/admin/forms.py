@@ -36,6 +36,7 @@ __all__ = [
     "WallTimeField",
     "ZoneField",
     "place_error",
+    "reason_field",
     "zone_names",
 ]
 
@@ -89,15 +90,20 @@ class UtcTimeField(WallTimeField):
         return None if found is None else found.replace(tzinfo=UTC)
 
 
-class OptionalReasonForm(forms.Form):
-    """Why, in one line. Kept with the record of the action."""
-
-    reason = forms.CharField(
+def reason_field() -> forms.CharField:
+    """Why something is done; may be left empty."""
+    return forms.CharField(
         max_length=1000,
         required=False,
         help_text="Kept with the record of this action, for whoever reads it later.",
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
     )
+
+
+class OptionalReasonForm(forms.Form):
+    """Why, in one line. Kept with the record of the action."""
+
+    reason = reason_field()
 
     @classmethod
     def start(cls, row: Model) -> dict[str, Any]:

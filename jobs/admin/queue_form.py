@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
+from jobs.admin.forms import reason_field
 from jobs.models import Queue
 from jobs.queue_steering import SETTINGS
 
@@ -42,6 +43,7 @@ _SECTIONS = (
         "Limits of each concurrency key in it",
         ("key_max_running", "key_rate", "key_rate_seconds", "key_rate_burst"),
     ),
+    ("Record", ("reason",)),
 )
 
 
@@ -79,6 +81,8 @@ class QueueForm(forms.Form):
     key_rate_burst = _limit(
         "Burst of a key", "Starts of a key at once after a pause. Empty: as many as its rate."
     )
+
+    reason = reason_field()
 
     @property
     def sections(self) -> list[tuple[str, list[forms.BoundField]]]:

@@ -162,10 +162,11 @@ class QueueAdmin(SteeredAdmin):
         if request.method == "POST" and form.is_valid():
             actor = Actor.of(request.user)
             try:
+                settings = {"reason": form.cleaned_data["reason"], **form.settings()}
                 saved = (
-                    steering.create_queue(actor, form.cleaned_data["name"], **form.settings())
+                    steering.create_queue(actor, form.cleaned_data["name"], **settings)
                     if row is None
-                    else steering.change_queue(actor, row.pk, **form.settings())
+                    else steering.change_queue(actor, row.pk, **settings)
                 )
             except InvalidSubmission as error:
                 place_error(form, error)
@@ -175,8 +176,7 @@ class QueueAdmin(SteeredAdmin):
             except ActionRefused as error:
                 form.add_error("name" if row is None else None, error.reason)
             else:
-                done = "made" if row is None else "changed"
-                messages.success(request, f"The queue {saved.pk} was {done}.")
+                messages.success(request, _saved(saved, before=row))
                 return HttpResponseRedirect(address(Queue, "change", saved.pk))
         context = {
             "form": form,
@@ -185,6 +185,14 @@ class QueueAdmin(SteeredAdmin):
         }
         title = "New queue" if row is None else f"Change {row.pk}"
         return self.render(request, "admin/jobs/queue/form.html", row=row, title=title, **context)
+
+
+def _saved(queue: Queue, *, before: Queue | None) -> str:
+    if before is None:
+        return f"The queue {queue.pk} was made."
+    if start_of(queue) == start_of(before):
+        return f"The queue {queue.pk} is as it was: nothing was changed."
+    return f"The queue {queue.pk} was changed."
 
 
 def _ageing(queue: Queue) -> str:

@@ -17,7 +17,7 @@ from unfold.widgets import (
 )
 
 from jobs import schedules
-from jobs.admin.forms import JsonField, ListedInput, ZoneField
+from jobs.admin.forms import JsonField, ListedInput, ZoneField, reason_field
 from jobs.core.errors import CoreError
 from jobs.errors import InvalidSubmission
 from jobs.models import Schedule
@@ -73,6 +73,7 @@ class ScheduleForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget(attrs={"step": "any"}),
         help_text="Older missed slots are never run.",
     )
+    reason = reason_field()
 
     @classmethod
     def of(cls, row: Schedule) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class ScheduleForm(forms.Form):
         text = json.dumps(row.payload, indent=2, ensure_ascii=False)
         seconds = row.catch_up_seconds
         whole = {"payload": text, "catch_up_seconds": int(seconds) if seconds.is_integer() else seconds}
-        return {name: getattr(row, name) for name in cls.base_fields} | whole
+        return {name: getattr(row, name) for name in cls.base_fields if name != "reason"} | whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,7 +179,17 @@ class ApiViewSet(GenericViewSet):  # type: ignore[type-arg]
 
 
 def _refuse_other_charset(request: Request) -> None:
-    """Django decodes the query string by the charset of the body, and fails on codecs that are none for text."""
-    charset = request._request.encoding  # noqa: SLF001 - DRF's own name for Django's request
-    if charset and codecs.lookup(charset).name != "utf-8":
+    """Django decodes the query string by the charset of the body, and fails on codecs that are none for text.
+
+    One that it does not know it takes for none.
+    """
+    charset = (request._request.content_params or {}).get("charset")  # noqa: SLF001 - DRF's own name for Django's
+    if charset is not None and not _is_utf8(charset):
         raise UnsupportedMediaType(request.content_type, "The charset must be utf-8.")
+
+
+def _is_utf8(charset: str) -> bool:
+    try:
+        return codecs.lookup(charset).name == "utf-8"
+    except (LookupError, ValueError):
+        return False

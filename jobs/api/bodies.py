@@ -216,7 +216,7 @@ def _limit(help_text: str) -> Whole:
     return Whole(min_value=1, max_value=1_000_000, required=False, allow_null=True, help_text=help_text)
 
 
-class QueueBody(Body):
+class QueueBody(ReasonBody):
     description = Text(
         max_length=500, required=False, allow_blank=True, help_text="What it is for and who looks after it."
     )
@@ -242,7 +242,7 @@ class NewQueueBody(QueueBody):
     name = Text(max_length=100, help_text="Letters, digits and `_.:-`; begins with a letter or a digit.")
 
 
-class ScheduleBody(Body):
+class ScheduleBody(ReasonBody):
     name = Text(max_length=200)
     kind = Text(max_length=100)
     payload = JsonObject(required=False)

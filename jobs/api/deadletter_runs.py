@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 
 from jobs import deadletter_steering as steering
 from jobs import deadletters
@@ -133,9 +134,7 @@ class RunViews(ApiViewSet):
     @idempotent
     def replay(self, request: Request) -> Response:
         """Freezes the set that fits, at most 100,000, and changes no job. Confirm it within 15 minutes."""
-        return self._told(
-            deadletters.preview(self.actor, "replay", self.body(FilterBody)), HTTPStatus.CREATED
-        )
+        return self._previewed("replay")
 
     @operation(
         "Preview a discard",
@@ -149,9 +148,7 @@ class RunViews(ApiViewSet):
     @idempotent
     def discard(self, request: Request) -> Response:
         """As the preview of a replay."""
-        return self._told(
-            deadletters.preview(self.actor, "discard", self.body(FilterBody)), HTTPStatus.CREATED
-        )
+        return self._previewed("discard")
 
     @operation(
         "Confirm a preview",
@@ -231,6 +228,11 @@ class RunViews(ApiViewSet):
         """The letters of its set in order: what became of each, and why one was left alone."""
         rows = DeadLetterItem.objects.filter(run=self.found()).defer("kept")
         return self.page_of(rows, ItemShape, Key(read=as_id, descending=False))
+
+    def _previewed(self, action: str) -> Response:
+        run = deadletters.preview(self.actor, action, self.body(FilterBody))
+        location = reverse("api-v1:dead-letter-runs-detail", [run.pk], request=self.request)
+        return Response(RunDetailShape(run).data, status=HTTPStatus.CREATED, headers={"Location": location})
 
     def _told(self, run: DeadLetterRun, status: HTTPStatus = HTTPStatus.OK) -> Response:
         return Response(RunDetailShape(run).data, status=status)

@@ -123,7 +123,7 @@ class RunShape(Read):
         fields = [
             "id", "action", "state", "operator_name", "filters", "total", "truncated", "digest", "reason", "attempts",
             "canary", "per_minute", "why", "done", "refused", "returned", "undone", "canary_job", "canary_passed",
-            "created_at", "expires_at", "confirmed_at", "next_at", "finished_at",
+            "canary_waived", "created_at", "expires_at", "confirmed_at", "next_at", "finished_at",
         ]  # fmt: skip
 
 

@@ -165,6 +165,7 @@ RUN: Example = {
     "undone": 0,
     "canary_job": 12,
     "canary_passed": True,
+    "canary_waived": False,
     "created_at": _AT,
     "expires_at": _AT,
     "confirmed_at": _AT,

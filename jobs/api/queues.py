@@ -73,6 +73,8 @@ class QueueViews(ApiViewSet):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Description, ageing, weight, limits; what is left out stays. Jobs that wait are ranked anew.
 
+        With `reason`, which is recorded. Where nothing changes nothing is recorded.
+
         A limit holds from the moment this is answered, and counts what runs already.
         """
         return Response(QueueShape(steering.change_queue(self.actor, pk, **self.body(QueueBody))).data)

@@ -262,7 +262,7 @@ def _runtime(task: dict[str, Any], place: str) -> float:
         raise WorkflowFileError(at, f"must be a number, not {_short(value)}")
     # NaN and infinity (1e999) fail the comparison too.
     if not 0 <= value <= _MAX_SECONDS:
-        raise WorkflowFileError(at, f"must be 0 to {_MAX_SECONDS:g} seconds, not {_short(value)}")
+        raise WorkflowFileError(at, f"must be 0 to {_MAX_SECONDS:,.15g} seconds, not {_short(value)}")
     return float(value)
 
 

@@ -51,6 +51,7 @@ def add_parsers(actions: Any) -> None:
     for setting in SETTINGS:
         words = _MEANING[setting] + ("" if setting in _LASTING else ' "none" takes it off.')
         limit.add_argument(f"--{setting.replace('_', '-')}", dest=setting, help=words)
+    limit.add_argument("--reason", default="", help="Recorded with the change.")
     limit.add_argument("--json", action="store_true", help="Answer with JSON.")
 
 

@@ -95,7 +95,11 @@ class DeadLetterRun(models.Model):
     returned = models.IntegerField(default=0, help_text="Died again of the same error.")
     undone = models.IntegerField(default=0)
     canary_job = models.BigIntegerField(null=True, blank=True)
-    canary_passed = models.BooleanField(default=False)
+    canary_passed = models.BooleanField(default=False, help_text="The canary completed.")
+    canary_waived = models.BooleanField(
+        db_default=False,
+        help_text="The run halted before the canary completed, and an operator let the rest go all the same.",
+    )
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(help_text="Until then a preview can be confirmed.")
     confirmed_at = models.DateTimeField(null=True, blank=True)

@@ -2,6 +2,6 @@
 UPDATE jobs_deadletterrun
 SET state = %(state)s, reason = %(reason)s, attempts = %(attempts)s, canary = %(canary)s, per_minute = %(per_minute)s,
     done = %(done)s, refused = %(refused)s, returned = %(returned)s, undone = %(undone)s, canary_job = %(canary_job)s,
-    canary_passed = %(canary_passed)s, next_at = %(next_at)s, looked_at = %(looked_at)s, why = %(why)s,
+    canary_passed = %(canary_passed)s, canary_waived = %(canary_waived)s, next_at = %(next_at)s, looked_at = %(looked_at)s, why = %(why)s,
     finished_at = %(finished_at)s, confirmed_at = coalesce(confirmed_at, clock_timestamp())
 WHERE id = %(run)s

@@ -54,6 +54,7 @@ class Run:
     undone: int
     canary_job: int | None
     canary_passed: bool
+    canary_waived: bool
     next_at: datetime | None
     looked_at: datetime | None
     why: str
@@ -65,7 +66,7 @@ class Run:
 _COLUMNS = tuple(field.name for field in fields(Run))
 _SAVED = (
     "state", "reason", "attempts", "canary", "per_minute", "done", "refused", "returned", "undone", "canary_job",
-    "canary_passed", "next_at", "looked_at", "why", "finished_at",
+    "canary_passed", "canary_waived", "next_at", "looked_at", "why", "finished_at",
 )  # fmt: skip
 
 

@@ -180,7 +180,8 @@ class TestFacts:
         job, after = waiting(), waiting()
         elsewhere = waiting(queue="other", priority=9)
         assert why(urgent[0]) == ["next"]
-        for lanes in ({}, {"key_max_running": 9}):
+        either: tuple[dict[str, Any], ...] = ({}, {"key_max_running": 9})
+        for lanes in either:
             queue_steering.change_queue(Actor(), "test", **lanes)
             (reason,) = explanation.explained(job).reasons
             assert reason.text.startswith("4 jobs are before it")

@@ -133,6 +133,11 @@ def test_the_line_goes_no_faster_than_the_queues_rate() -> None:
     assert found.starts_note == "At the queue's rate."
     assert explain(replace(hourly, pace=100.0)).starts_at == NOW + timedelta(hours=5.5)
     assert explain(replace(hourly, tokens=3.0, ahead=4)).starts_at == NOW + timedelta(hours=2)
+    assert explain(replace(hourly, tokens=3.0, ahead=4, pace=100.0)).starts_at == NOW + timedelta(hours=2)
+    idle_before = explain(replace(hourly, pace=0.00001))
+    assert (idle_before.starts_at, idle_before.starts_note) == (found.starts_at, found.starts_note)
+    busy = explain(replace(hourly, limits=replace(hourly.limits, max_running=1), running=1, pace=0.00001))
+    assert busy.starts_note == "At the queue's recent pace."
     full = replace(hourly, limits=replace(hourly.limits, max_running=1), running=1)
     assert explain(full).starts_at is None
 

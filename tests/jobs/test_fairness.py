@@ -69,7 +69,7 @@ def test_a_model_that_fails_refuses_the_submission(moody: str) -> None:
 
 
 def test_a_model_that_fails_in_a_worker_costs_its_schedule_a_minute_and_not_the_worker(moody: str) -> None:
-    fields = {"kind": moody, "payload": {"size": 1}, "cron": "* * * * *", "timezone": "UTC"}
+    fields: dict[str, Any] = {"kind": moody, "payload": {"size": 1}, "cron": "* * * * *", "timezone": "UTC"}
     schedule = steering.create_schedule(Actor(), name="s", **fields)
     Schedule.objects.update(payload={"size": 2}, next_slot_at="2026-01-01T00:00Z", catch_up_seconds=60)
     with django_cursor() as cursor:

@@ -78,6 +78,28 @@ def test_a_canary_that_dies_halts_the_run(fingerprint: str, why: str) -> None:
     assert told("deadletters.run")[-1][1] == [f"deadletters:{run.pk}", "ops"]
 
 
+def test_a_run_that_goes_on_without_its_canary_does_not_say_that_it_completed() -> None:
+    ids, run = start(3, canary=True)
+    look()
+    die(ids[0], fingerprint="e" * 32)
+    assert look().state == "halted"
+    resumed = steering.resume(ME, run.pk, reason="that one is known")
+    assert (resumed.canary_passed, resumed.canary_waived) == (False, True)
+    assert waiting(ids) == []
+    assert look().state == "finished"
+    assert waiting(ids) == ids[1:]
+    consistent()
+
+
+def test_a_run_that_is_paused_and_resumed_still_waits_for_its_canary() -> None:
+    ids, run = start(3, canary=True)
+    look()
+    steering.pause(ME, run.pk)
+    assert not steering.resume(ME, run.pk).canary_waived
+    look()
+    assert waiting(ids) == ids[:1]
+
+
 def test_a_canary_that_changed_meanwhile_is_replaced_by_the_next() -> None:
     ids, _ = start(3, canary=True)
     deadletters.discard(ME, ids[:1], reason="pointless")

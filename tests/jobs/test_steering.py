@@ -47,14 +47,14 @@ ACTIONS: dict[str, Case] = {
         ("pause_queue",), paused_queue, lambda a, it: steering.resume_queue(a, it, reason="why"), "queue",
         "queue.resumed"),
     "change queue": (
-        ("change_queue",), queue, lambda a, it: steering.change_queue(a, it, description="d", ageing_seconds=5),
+        ("change_queue",), queue, lambda a, it: steering.change_queue(a, it, weight=2, reason="why"),
         "queue", "queue.changed"),
     "create schedule": (
-        ("add_schedule",), lambda: None, lambda a, _: steering.create_schedule(a, **FIELDS), "schedule",
+        ("add_schedule",), lambda: None, lambda a, _: steering.create_schedule(a, reason="why", **FIELDS), "schedule",
         "schedule.changed"),
     "change schedule": (
-        ("change_schedule",), lambda: schedule().pk, lambda a, it: steering.update_schedule(a, it, priority=5),
-        "schedule", "schedule.changed"),
+        ("change_schedule",), lambda: schedule().pk,
+        lambda a, it: steering.update_schedule(a, it, priority=5, reason="why"), "schedule", "schedule.changed"),
     "pause schedule": (
         ("pause_schedule",), lambda: schedule().pk,
         lambda a, it: steering.pause_schedule(a, it, reason="why"), "schedule", "schedule.changed"),
@@ -83,7 +83,7 @@ def test_an_action_is_permitted_done_recorded_and_told(name: str) -> None:
     assert entry.target_type == target
     assert entry.target_id == str(thing if thing is not None else Schedule.objects.get().pk)
     assert entry.before != entry.after
-    assert entry.reason == ("" if "change" in name or "create" in name else "why")
+    assert entry.reason == "why"
     fresh = told()[before:]
     assert kind in [item[0] for item in fresh]
     (event,) = [item for item in fresh if item[0] == "operator.action"]
@@ -120,7 +120,10 @@ def test_what_does_not_exist_is_not_found(name: str) -> None:
 
 
 @pytest.mark.parametrize("reason", ["a\x00b", "x" * 1001, "\ud800"])
-@pytest.mark.parametrize("name", ["pause_queue", "pause_schedule", "run_schedule", "delete_schedule"])
+@pytest.mark.parametrize(
+    "name",
+    ["pause_queue", "change_queue", "pause_schedule", "update_schedule", "run_schedule", "delete_schedule"],
+)
 def test_a_reason_that_cannot_be_kept_is_refused(name: str, reason: str) -> None:
     thing = queue() if "queue" in name else schedule().pk
     before = OperatorAction.objects.count()
@@ -180,6 +183,20 @@ def test_a_new_priority_changes_the_order_of_starts(bench: Bench) -> None:
     finally:
         one.close()
     assert kinds.BEGUN[:] == [placed[3], placed[1], placed[2], placed[0]]
+
+
+def test_what_is_as_it_was_is_neither_recorded_nor_told() -> None:
+    name, row = queue(), schedule()
+    steering.change_queue(ME, name, weight=3, max_running=5)
+    steering.update_schedule(ME, row.pk, priority=5)
+    before = (OperatorAction.objects.count(), len(told()))
+    late = datetime.now(UTC) - timedelta(days=1)
+    Schedule.objects.update(next_slot_at=late)
+    steering.change_queue(ME, name, weight=3, max_running=5, reason="again")
+    steering.change_queue(ME, name)
+    assert steering.update_schedule(ME, row.pk, priority=5).next_slot_at == late
+    assert Schedule.objects.get().next_slot_at == late, "missed slots are not passed over"
+    assert (OperatorAction.objects.count(), len(told())) == before
 
 
 def test_another_ageing_ranks_what_waits_anew() -> None:

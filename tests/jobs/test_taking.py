@@ -103,7 +103,8 @@ def test_it_leaves_what_a_claim_leaves() -> None:
     submit(0, queue="narrow")
     submit(0, kind="test.gated")
     submit(0, kind="test.async")
-    for name, settings in (("paused", {}), ("narrow", {"max_running": 1})):
+    kept_back: tuple[tuple[str, dict[str, Any]], ...] = (("paused", {}), ("narrow", {"max_running": 1}))
+    for name, settings in kept_back:
         Queue.objects.get_or_create(pk=name)
         queue_steering.change_queue(ACTOR, name, **settings) if settings else queue_steering.pause_queue(
             ACTOR, name

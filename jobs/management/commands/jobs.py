@@ -211,11 +211,15 @@ class Command(BaseCommand):
 
     def _limit(self, options: dict[str, Any]) -> None:
         settings = placing.settings(options)
-        name = options["queue"]
+        name, reason = options["queue"], options["reason"]
         if options["new"]:
-            queue = steering.create_queue(Actor(), name, **settings)
+            queue = steering.create_queue(Actor(), name, reason=reason, **settings)
+        elif settings:
+            queue = steering.change_queue(Actor(), name, reason=reason, **settings)
+        elif reason:
+            raise InvalidSubmission("--reason", "goes with a change, and none was given")
         else:
-            queue = steering.change_queue(Actor(), name, **settings) if settings else placing.found(name)
+            queue = placing.found(name)
         self.stdout.write(placing.told(queue, as_json=options["json"]))
 
     # -- answers -----------------------------------------------------------------------------------------------------

@@ -96,6 +96,27 @@ def test_a_run_with_a_canary_is_watched_paused_and_stopped(as_operator: Client) 
         assert DeadLetterRun.objects.get(pk=run.pk).state == state
 
 
+@pytest.mark.parametrize(
+    ("state", "passed", "waived", "words"),
+    [
+        ("running", False, False, "not yet completed"),
+        ("paused", False, False, "not yet completed"),
+        ("halted", False, False, "not completed"),
+        ("running", True, False, "completed"),
+        ("running", False, True, "not completed; the run was resumed all the same"),
+    ],
+)
+def test_a_run_says_what_became_of_its_canary(
+    as_operator: Client, state: str, *, passed: bool, waived: bool, words: str
+) -> None:
+    dead(2)
+    run = choose(as_operator)
+    confirm(as_operator, run, canary="on")
+    DeadLetterRun.objects.update(state=state, canary_passed=passed, canary_waived=waived)
+    page = as_operator.get(f"/admin/jobs/deadletterrun/{run.pk}/change/")
+    assert ("The canary has", words) in page.context["facts"]
+
+
 def test_a_preview_is_seen_by_its_operator_alone(as_operator: Client, login: Login) -> None:
     dead(1)
     run = choose(as_operator)

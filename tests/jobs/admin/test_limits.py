@@ -102,6 +102,7 @@ def test_a_queue_is_made_with_its_limits_before_its_first_job(as_operator: Clien
         "Order",
         "Limits of the whole queue",
         "Limits of each concurrency key in it",
+        "Record",
     ]
     assert (form.context["form"]["ageing_seconds"].value(), form.context["form"]["weight"].value()) == (60, 1)
     assert "Empty: as it is" not in form.content.decode()

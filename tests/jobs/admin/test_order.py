@@ -47,6 +47,17 @@ def test_the_form_of_a_queue_sets_its_limits_and_takes_them_off(world: World, as
     assert (entry.actor_name, entry.before["max_running"], entry.after["max_running"]) == ("olga", None, 5)
 
 
+def test_the_form_of_a_queue_takes_a_reason_and_says_when_nothing_was_changed(
+    world: World, as_operator: Client
+) -> None:
+    changed = edit(as_operator, world.queue, weight="2", reason="the big one")
+    assert said(changed) == [("success", f"The queue {world.queue} was changed.")]
+    assert OperatorAction.objects.latest("pk").reason == "the big one"
+    same = edit(as_operator, world.queue, weight="2", reason="once more")
+    assert "nothing was changed" in said(same)[-1][1]
+    assert OperatorAction.objects.latest("pk").reason == "the big one"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("weight", "0"), ("max_running", "0"), ("rate", "1.5"), ("rate_seconds", "0"), ("rate_seconds", "1e-9"),

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db
 def preview(caller: Any, action: str = "replay", **filters: Any) -> Any:
     answer = caller.ask("POST", f"/dead-letter-runs/{action}", filters)
     assert answer.status_code == 201, answer.content
+    assert answer["Location"].endswith(f"/api/v1/dead-letter-runs/{answer.json()['id']}")
     return answer.json()
 
 

@@ -151,7 +151,8 @@ def test_queues_are_listed_by_name_paused_resumed_and_changed(operator: Any, sub
     assert operator.ask("POST", "/queues/notes/resume").json()["paused_at"] is None
     changed = operator.ask("PATCH", "/queues/notes", {"description": "slow"}).json()
     assert (changed["description"], changed["ageing_seconds"]) == ("slow", 60.0)
-    strict = operator.ask("PATCH", "/queues/notes", {"ageing_seconds": None}).json()
+    strict = operator.ask("PATCH", "/queues/notes", {"ageing_seconds": None, "reason": "no"}).json()
+    assert OperatorAction.objects.latest("pk").reason == "no"
     assert (strict["description"], strict["ageing_seconds"]) == ("slow", None)
     assert field_of(operator.ask("PATCH", "/queues/notes", {"ageing_seconds": 0})) == "ageing_seconds"
     assert operator.ask("GET", "/queues/none").status_code == 404

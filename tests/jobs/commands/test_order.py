@@ -44,6 +44,9 @@ def test_limits_are_set_shown_and_taken_off(job: str) -> None:
     assert (off["max_running"], off["ageing_seconds"], off["rate"]) == (None, None, 9)
     assert json.loads(jobs("limit", "mail", "--json")) == off
     assert OperatorAction.objects.filter(action="change").count() == 2, "showing is no action"
+    jobs("limit", "mail", "--rate", "8", "--reason", "the host is slow")
+    assert OperatorAction.objects.latest("pk").reason == "the host is slow"
+    assert "goes with a change" in refused(2, "limit", "mail", "--reason", "the host is slow")
 
 
 def test_a_queue_is_made_with_its_limits_before_its_first_job() -> None:
