@@ -41,6 +41,7 @@ __all__ = [
     "PREVIEW_SECONDS",
     "TARGET",
     "LettersResult",
+    "check_how",
     "confirm",
     "discard",
     "held_run",
@@ -175,6 +176,13 @@ def preview(actor: Actor, action: str, filters: Mapping[str, Any]) -> DeadLetter
         raise InvalidSubmission("filters", reason) from None
 
 
+def check_how(*, attempts: int = 1, per_minute: int | None = None) -> None:
+    """Raises InvalidSubmission where `confirm` would."""
+    check_integer(attempts, field="attempts", low=1, high=1000)
+    if per_minute is not None:
+        check_integer(per_minute, field="per_minute", low=1, high=MAX_PER_MINUTE)
+
+
 def confirm(
     actor: Actor,
     run_id: int,
@@ -191,9 +199,7 @@ def confirm(
     goes on by the workers.
     """
     reason = checked_reason(reason, required=True)
-    check_integer(attempts, field="attempts", low=1, high=1000)
-    if per_minute is not None:
-        check_integer(per_minute, field="per_minute", low=1, high=MAX_PER_MINUTE)
+    check_how(attempts=attempts, per_minute=per_minute)
 
     def work(cursor: Any) -> None:
         run = held_run(cursor, actor, run_id)

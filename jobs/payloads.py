@@ -16,16 +16,19 @@ from jobs.errors import InvalidSubmission
 __all__ = [
     "check_integer",
     "check_later",
+    "check_name",
     "check_seconds",
     "check_text",
     "check_time",
     "encode_json",
     "encode_plain",
+    "named_twice",
 ]
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _UNREADABLE = re.compile(r"[\x00-\x1f\ud800-\udfff]")
+_HEAD = 100
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -108,6 +111,14 @@ def check_text(value: Any, *, field: str, max_length: int, empty: bool = False) 
     return value
 
 
+def check_name(value: Any, *, field: str, max_length: int) -> str:
+    """A text that can be seen where it stands in a list."""
+    text = check_text(value, field=field, max_length=max_length)
+    if not text.strip():
+        raise InvalidSubmission(field, "must not be blank")
+    return text
+
+
 def check_integer(value: Any, *, field: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidSubmission(field, "must be a whole number")
@@ -148,3 +159,13 @@ def check_later(value: Any, *, field: str, now: datetime, earliest: datetime | N
     if earliest is not None and found <= earliest:
         raise InvalidSubmission(field, "must be later than scheduled_at, or the job could never begin")
     return found
+
+
+def named_twice(pairs: list[tuple[str, Any]]) -> str | None:
+    """The first key of a JSON object that another of its pairs has as well: programs differ about which counts."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return json.dumps(name[:_HEAD])
+        seen.add(name)
+    return None

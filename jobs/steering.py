@@ -15,7 +15,7 @@ from jobs.control import Actor, acting, record, transaction_now
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.events import EventKind, ops_event
 from jobs.models import Schedule
-from jobs.payloads import check_integer, check_seconds, check_text
+from jobs.payloads import check_integer, check_name, check_seconds, check_text
 from jobs.queue_steering import (
     change_queue,
     create_queue,
@@ -113,7 +113,7 @@ def _save_schedule(actor: Actor, schedule_id: int | None, fields: dict[str, Any]
 
 
 def _check_schedule(schedule: Schedule) -> Any:
-    check_text(schedule.name, field="name", max_length=200)
+    check_name(schedule.name, field="name", max_length=200)
     if schedule.queue and not NAME.match(schedule.queue):
         raise InvalidSubmission("queue", '1 to 100 letters, digits, "_", ".", ":" or "-"')
     if schedule.priority is not None:

@@ -20,7 +20,7 @@ from jobs.core.backoff import Backoff
 from jobs.database import django_cursor, pipe
 from jobs.errors import InvalidSubmission
 from jobs.lean import LeanCursor, is_lean
-from jobs.payloads import check_text
+from jobs.payloads import check_name, check_text
 from jobs.specs import JobSpec, prepare, prepare_alike
 from jobs.states import State
 from jobs.store import submitting
@@ -175,7 +175,7 @@ def submit_workflow(
     Each spec has a `key`; `parents` name keys. Raises InvalidSubmission that names a cycle, an unknown parent, a
     duplicate key or edge.
     """
-    check_text(name, field="name", max_length=200)
+    check_name(name, field="name", max_length=200)
     if not specs:
         raise InvalidSubmission("jobs", "a workflow has at least one job")
     limit = conf.get().MAX_BULK

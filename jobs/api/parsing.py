@@ -15,6 +15,7 @@ from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
 from jobs.api.problems import BodyTooLarge
+from jobs.payloads import named_twice
 
 __all__ = ["MAX_BODY_BYTES", "StrictJSONParser", "read_object"]
 
@@ -70,7 +71,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ParseError(f"The key {_twice(pairs)} stands twice in one object.")
+        raise ParseError(f"The key {named_twice(pairs)} stands twice in one object.")
     return found
 
 
@@ -112,12 +113,3 @@ def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
                 stack.append((f"{where}.{key}" if where else key, inner))
         elif isinstance(item, list):
             stack.extend((f"{where}[{index}]", inner) for index, inner in enumerate(item))
-
-
-def _twice(pairs: list[tuple[str, Any]]) -> str:
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            return json.dumps(name[:_HEAD])
-        seen.add(name)
-    raise AssertionError("no key stands twice")

@@ -6,18 +6,22 @@ Raises InvalidSubmission, which the commands answer with exit code 2; `whole_id`
 from __future__ import annotations
 
 import json
+import re
 import sys
 from argparse import ArgumentTypeError
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from jobs import conf
 from jobs.errors import InvalidSubmission
+from jobs.payloads import named_twice
 from jobs.unique import Unique
 
-__all__ = ["deadline", "payload", "time", "unique", "whole_id"]
+__all__ = ["deadline", "payload", "refuse_other_than_utf8", "time", "unique", "whole_id"]
 
 _MAX_ID = 2**63 - 1
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def whole_id(text: str) -> int:
@@ -48,7 +52,7 @@ def payload(given: str) -> Any:
         except UnicodeDecodeError as error:
             raise InvalidSubmission("payload", f"is not UTF-8 (byte {error.start})") from None
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         reason = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
         raise InvalidSubmission("payload", reason) from None
@@ -56,6 +60,21 @@ def payload(given: str) -> Any:
         raise InvalidSubmission("payload", "is nested too deep") from None
     except ValueError as error:
         raise InvalidSubmission("payload", f"is not usable JSON: {error}") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise InvalidSubmission("payload", f"has the key {named_twice(pairs)} twice in one object")
+    return found
+
+
+def refuse_other_than_utf8(options: Mapping[str, Any]) -> None:
+    """Bytes that are none come from Python as lone surrogates, which can neither be stored nor printed."""
+    for name, value in options.items():
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and _SURROGATE.search(text):
+                raise InvalidSubmission(name, "is not UTF-8")
 
 
 def unique(options: dict[str, Any]) -> Unique | None:

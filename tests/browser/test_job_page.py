@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Request, expect
 from tests.browser.conftest import Login
 from tests.browser.kinds_text import HOSTILE
 from tests.browser.processes import Worker
-from tests.browser.test_operations import SOON, submit
+from tests.browser.test_operations import SOON, post, submit
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.slow]
 
@@ -114,3 +114,18 @@ def test_a_running_job_is_followed_line_by_line(login: Login, worker: Worker, tm
     expect(page.locator(".jb-badge--completed").first).to_be_visible(timeout=SOON)
     expect(log.locator(".jb-log__line")).to_have_count(1000)
     assert page.evaluate("window.neverReloaded")
+
+
+def test_why_a_job_waits_follows_what_no_event_of_the_job_tells(login: Login) -> None:
+    page = login("anna", scheme="light")
+    job = submit(page, "report.chatty", queue="slow", script="none")
+    post(page, "/api/v1/queues/slow/pause", {})
+    page.goto(f"/admin/jobs/job/{job}/change/")
+    why = page.locator(".jb-why-not")
+    expect(why).to_contain_text("is paused", timeout=SOON)
+    expect(page.locator("[data-live-text]")).to_have_text("live", timeout=SOON)
+    post(page, "/api/v1/queues/slow/resume", {})
+    expect(why).not_to_contain_text("is paused", timeout=SOON)
+    expect(why).to_contain_text("worker")
+    post(page, "/api/v1/kinds/report.chatty/pause", {})
+    expect(why).to_contain_text("is paused", timeout=SOON)

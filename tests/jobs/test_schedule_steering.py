@@ -48,6 +48,7 @@ def _tables_agree(db: None) -> Iterator[None]:
         ({"catch_up_seconds": -1}, "catch_up_seconds", ""),
         ({"catch_up_seconds": float("nan")}, "catch_up_seconds", ""),
         ({"name": ""}, "name", "empty"),
+        ({"name": " \u2003"}, "name", "blank"),
         ({"name": "x" * 201}, "name", "200"),
         ({"name": "a\x00"}, "name", ""),
         ({"next_slot_at": None}, "next_slot_at", "no such field"),

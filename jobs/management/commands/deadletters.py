@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from jobs import deadletter_steering as steering
 from jobs import deadletters
-from jobs.acting import Actor
+from jobs.acting import Actor, checked_reason
 from jobs.errors import ActionRefused, InvalidSubmission, NotFound
 from jobs.letter_preview import describe
 from jobs.management import reading
@@ -82,6 +82,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         act: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['action']}", self._steer)
         try:
+            reading.refuse_other_than_utf8(options)
             act(options)
         except InvalidSubmission as error:
             raise CommandError(str(error), returncode=2) from None
@@ -120,6 +121,7 @@ class Command(BaseCommand):
             self.stdout.write("Every count is right.")
 
     def _replay(self, options: dict[str, Any]) -> None:
+        deadletters.check_how(attempts=options["attempts"], per_minute=options["per_minute"])
         how = {name: options[name] for name in ("attempts", "canary", "per_minute")}
         self._set(options, "replay", how)
 
@@ -129,6 +131,7 @@ class Command(BaseCommand):
     def _set(self, options: dict[str, Any], action: str, how: dict[str, Any]) -> None:
         if options["yes"] and not options["reason"].strip():
             raise InvalidSubmission("--reason", "is missing: why is it done?")
+        checked_reason(options["reason"])  # before there is a run
         names = ("fingerprint", "error_class", "kind", "queue", "workflow")
         chosen = {name: options[name] for name in names}
         for name in ("died_after", "died_before"):

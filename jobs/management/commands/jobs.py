@@ -18,6 +18,7 @@ from jobs.control import ActionResult, Actor
 from jobs.errors import ActionRefused, ConfigurationError, InvalidSubmission, NotFound
 from jobs.management import placing, reading, tables
 from jobs.models import Job
+from jobs.registry import registry
 from jobs.states import State
 from jobs.submit import JobSpec
 from jobs.unique import POLICIES, SCOPES
@@ -102,6 +103,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         act: Callable[[dict[str, Any]], None] = getattr(self, f"_{options['action'].replace('-', '_')}")
         try:
+            reading.refuse_other_than_utf8(options)
             act(options)
         except (InvalidSubmission, ConfigurationError) as error:
             raise CommandError(str(error), returncode=2) from None
@@ -192,6 +194,8 @@ class Command(BaseCommand):
     def _pause_kind(self, options: dict[str, Any]) -> None:
         steering.pause_kind(Actor(), options["kind"], reason=options["reason"])
         self.stdout.write(placing.told_kind(options, "paused"))
+        if options["kind"] not in registry:
+            self.stderr.write("No handler here has that kind; is it another deployment's, or mistyped?")
 
     def _resume_kind(self, options: dict[str, Any]) -> None:
         steering.resume_kind(Actor(), options["kind"], reason=options["reason"])

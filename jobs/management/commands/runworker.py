@@ -12,8 +12,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
 from jobs import conf
-from jobs.errors import ConfigurationError
+from jobs.errors import ConfigurationError, InvalidSubmission
 from jobs.handlers import processes
+from jobs.management import reading
 from jobs.registry import NAME
 from jobs.seat import Seat
 from jobs.supervisor import Supervisor
@@ -47,7 +48,13 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="Shown in the list of workers; default: host and pid.")
 
     def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            reading.refuse_other_than_utf8(options)
+        except InvalidSubmission as error:
+            raise CommandError(str(error), returncode=2) from None
         queues = [word.strip() for word in options["queues"].split(",") if word.strip()]
+        if options["queues"].strip() and not queues:
+            raise CommandError(f'--queues "{options["queues"]}" names no queue.', returncode=2)
         for queue in queues:
             if not NAME.match(queue):
                 raise CommandError(f'"{queue}" is no name of a queue.', returncode=2)

@@ -1,6 +1,8 @@
 // Keeps the changing part of a page up to date: an event on its topic makes it fetch that part again.
 // The stream says that something changed; what is shown comes from the server's template, unless a script of the page
 // shows the event itself: it hears "jobs:event" on the part and prevents the default.
+// What no event on that topic tells (why a job waits hangs on its queue, its kind, on others) says in `data-again` after
+// how many seconds the part is fetched again.
 "use strict";
 
 (() => {
@@ -54,6 +56,13 @@
       else if (waiting) meanwhile.push(detail);
     };
 
+    let next = 0;
+    const lookAgain = () => {
+      clearTimeout(next);
+      const aging = part.querySelector("[data-again]");
+      if (aging) next = setTimeout(() => { if (document.hidden) lookAgain(); else refresh(); }, 1000 * aging.dataset.again);
+    };
+
     const refresh = async () => {
       if (waiting) { again = true; return; }
       waiting = true;
@@ -72,6 +81,7 @@
       setTimeout(() => {
         waiting = false;
         if (again) { again = false; refresh(); }
+        else lookAgain();
       }, PAUSE);
     };
 

@@ -52,6 +52,7 @@ def test_a_schedule_is_not_deleted_for_a_reason_that_cannot_be_recorded(operator
         ({"queue": "no queue"}, "queue"),
         ({"priority": 101}, "priority"),
         ({"name": ""}, "name"),
+        ({"name": " "}, "name"),
         ({"name": "a\nb"}, "name"),
         ({"crom": "0 * * * *"}, "crom"),
     ],

@@ -75,6 +75,10 @@ def test_counts_are_recounted() -> None:
         (["replay", "--reason", "", "--yes"], 2),
         (["replay", "--reason", "r", "--per-minute", "0", "--yes"], 2),
         (["replay", "--reason", "r", "--attempts", "0", "--yes"], 2),
+        (["replay", "--per-minute", "-5"], 2),
+        (["replay", "--attempts", "1001"], 2),
+        (["discard", "--reason", "x" * 1001, "--yes"], 2),
+        (["replay", "--queue", "\udcff"], 2),
         (["replay", "--yes"], 2),
         (["replay", "--reason", "r", "--died-after", "2030-01-31T08:00:00"], 2),
         (["replay", "--reason", "r", "--died-before", "yesterday"], 2),
@@ -90,6 +94,7 @@ def test_what_cannot_be_done_ends_with_a_code(words: list[str], code: int) -> No
         call(*words)
     assert caught.value.returncode == code
     assert DeadLetter.objects.count() == 1
+    assert not DeadLetterRun.objects.exists() or code == 1, "bad input leaves no preview behind"
 
 
 @pytest.mark.parametrize("words", [["show", "9" * 30], ["stop", "-1"], ["replay", "--workflow", "x"]])

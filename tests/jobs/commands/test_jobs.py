@@ -105,6 +105,11 @@ BAD = {
     "payload with NaN": ([KIND, "--payload", '{"task":"t","seconds":NaN}'], "payload.seconds"),
     "payload with NUL": ([KIND, "--payload", '{"task":"a\\u0000","seconds":0}'], "NUL"),
     "payload with a lone surrogate": ([KIND, "--payload", '{"task":"\\ud800","seconds":0}'], "payload"),
+    "payload with a key twice": (
+        [KIND, "--payload", '{"task":"t","seconds":0,"task":"u"}'],
+        'the key "task" twice',
+    ),
+    "payload that is not UTF-8": ([KIND, "--payload", '"\udcff"'], "payload: is not UTF-8"),
     "payload that does not fit": ([KIND, "--payload", '{"task":"t"}'], "payload.seconds"),
     "priority out of range": (
         [KIND, "--payload", PAYLOAD, "--priority", "101"],
@@ -123,6 +128,21 @@ def test_bad_input_leaves_nothing_behind(words: list[str], reason: str) -> None:
     assert reason in refused(2, "submit", *words)
     assert not Job.objects.exists()
     assert not Queue.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["list", "--queue", "\udcff"], "queue"),
+        (["list", "--kind", "\udcff"], "kind"),
+        (["limit", "\udcff"], "queue"),
+        (["pause", "\udcff"], "queue"),
+        (["resume-kind", "\udcff"], "kind"),
+        (["cancel", "1", "--reason", "\udcff"], "reason"),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_named(words: list[str], named: str) -> None:
+    assert refused(2, *words) == f"{named}: is not UTF-8"
 
 
 # -- list and show -----------------------------------------------------------------------------------------------------

@@ -94,6 +94,13 @@ def test_kinds_are_paused_and_resumed() -> None:
     assert "kind" in refused(2, "pause-kind", "a b")
 
 
+def test_a_kind_that_no_handler_has_is_paused_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("jobs", "pause-kind", "workflow.task")
+    assert capsys.readouterr().err == ""
+    call_command("jobs", "pause-kind", "workflow.tsk")
+    assert "No handler here has that kind" in capsys.readouterr().err
+
+
 def test_what_waits_goes_to_another_queue_and_time(job: str) -> None:
     assert jobs("move", job, "--queue", "slow") == f"job {job} moved to slow\n"
     assert "slow" in refused(1, "move", job, "--queue", "slow")
