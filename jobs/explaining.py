@@ -38,8 +38,8 @@ class Facts:
     rate. serving: live workers of its queue; knowing: those of them that know its kind; threads: how many jobs these
     run at once; held, held_jobs: what they have; lost_running: how many of their places are taken by handlers of jobs
     that they have lost. silent_since: of a running job, when its worker gave the last sign of life, if that is longer
-    ago than a lease. ahead: jobs before it in the line, counted up to a cap. pace: jobs of the queue that completed
-    lately, each second; None where too few did.
+    ago than a lease. ahead: jobs before it in the line, counted up to a cap; ahead_of_key: those of its own key. pace:
+    jobs of the queue that completed lately, each second; None where too few did.
     """
 
     now: datetime
@@ -71,6 +71,7 @@ class Facts:
     silent_since: datetime | None = None
     ahead: int = 0
     ahead_capped: bool = False
+    ahead_of_key: int = 0
     pace: float | None = None
 
 
@@ -229,22 +230,31 @@ def _estimate(facts: Facts, reasons: Sequence[Reason]) -> tuple[datetime | None,
     if facts.ahead_capped:
         return None, "Not known: more jobs are before it than are counted."
     allowed = _allowed(facts)
-    # Where the rate alone holds it back, what completed lately says less: for a part of that time nothing may have
-    # waited.
-    by_rate = "queue_rate" in codes or facts.pace is None
+    # Where rates alone hold it back, what completed lately says less: for a part of that time nothing may have waited.
+    by_rate = facts.pace is None or not codes.isdisjoint(("queue_rate", "key_rate"))
     if allowed is not None and by_rate and codes.isdisjoint(_OTHERS_RUN):
-        return max(starts, allowed), "At the queue's rate."
+        return max(starts, allowed[0]), f"At {allowed[1]} rate."
     if facts.pace is not None:
         due = facts.now + timedelta(seconds=(facts.ahead + 1) / facts.pace)
-        return max(starts, due, allowed or due), "At the queue's recent pace."
+        return max(starts, due, allowed[0] if allowed else due), "At the queue's recent pace."
     bound = ", but not before the time that is said above" if starts > facts.now else ""
     return None, f"Not known{bound}: too few jobs completed lately to tell when its turn comes."
 
 
-def _allowed(facts: Facts) -> datetime | None:
-    """When the queue's rate has let those before it start, and it too; None without a rate."""
-    limits = facts.limits
-    if limits.rate is None or facts.tokens is None:
-        return None
-    missing = max(0.0, facts.ahead + 1 - facts.tokens)
-    return facts.now + timedelta(seconds=missing * limits.rate_seconds / limits.rate)
+def _allowed(facts: Facts) -> tuple[datetime, str] | None:
+    """When the rates have let those before it start, and it too, and whose is the slowest; None without a rate."""
+    limits, turns = facts.limits, []
+    if limits.rate is not None and facts.tokens is not None:
+        turns.append(
+            (_turn(facts.now, facts.ahead, facts.tokens, limits.rate, limits.rate_seconds), "the queue's")
+        )
+    if limits.key_rate is not None and facts.key_tokens is not None:
+        late = _turn(
+            facts.now, facts.ahead_of_key, facts.key_tokens, limits.key_rate, limits.key_rate_seconds
+        )
+        turns.append((late, "its key's"))
+    return max(turns, default=None)
+
+
+def _turn(now: datetime, ahead: int, tokens: float, rate: int, seconds: float) -> datetime:
+    return now + timedelta(seconds=max(0.0, ahead + 1 - tokens) * seconds / rate)

@@ -65,7 +65,7 @@ def facts_of(job: Job) -> Facts:
     """Everything `explain` asks for."""
     with connection.cursor() as cursor:
         now = datetime.fromtimestamp(rows(cursor, "database_clock", {})[0][0] / 1_000_000, tz=UTC)
-        ahead = rows(cursor, "jobs_ahead", {"job": job.pk, "cap": AHEAD_CAP + 1})[0][0]
+        ahead, ahead_of_key = rows(cursor, "jobs_ahead", {"job": job.pk, "cap": AHEAD_CAP + 1})[0]
         done = rows(cursor, "recent_pace", {"job": job.pk, "seconds": _PACE_SECONDS})[0]
     queue = Queue.objects.filter(pk=job.queue).first()
     kind = PausedKind.objects.filter(pk=job.kind).first()
@@ -85,6 +85,7 @@ def facts_of(job: Job) -> Facts:
         kind_paused_by="" if kind is None else kind.paused_by,
         ahead=min(ahead, AHEAD_CAP),
         ahead_capped=ahead > AHEAD_CAP,
+        ahead_of_key=ahead_of_key,
         pace=done[0] / done[1] if done[0] >= _ENOUGH and done[1] else None,
         **_parents(job),
         silent_since=_silent_since(job, now),

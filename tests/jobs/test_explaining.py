@@ -159,6 +159,15 @@ class TestFacts:
         ]
         assert why(third) == ["queue_limit", "key_limit", "jobs_ahead"]
 
+    def test_jobs_of_its_own_key_are_counted_apart(self) -> None:
+        queue_steering.change_queue(Actor(), Queue.objects.create(pk="test").pk, key_rate=9)
+        for key in ("a", "b", "a", None):
+            waiting(concurrency_key=key)
+        last = waiting(concurrency_key="a")
+        waiting(concurrency_key="a")
+        facts = explanation.facts_of(Job.objects.get(pk=last))
+        assert (facts.ahead, facts.ahead_of_key) == (4, 2)
+
     def test_rates_and_until_when(self) -> None:
         serve()
         first, second = (waiting(concurrency_key="a") for _ in range(2))

@@ -142,6 +142,19 @@ def test_the_line_goes_no_faster_than_the_queues_rate() -> None:
     assert explain(full).starts_at is None
 
 
+def test_the_line_of_a_key_goes_no_faster_than_the_rate_of_the_key() -> None:
+    limits = Limits(key_rate=1, key_rate_seconds=60)
+    minutely = replace(FREE, key="a", key_tokens=0.0, limits=limits, ahead=7, ahead_of_key=4)
+    for pace in (None, 0.00001, 100.0):
+        found = explain(replace(minutely, pace=pace))
+        assert (found.starts_at, found.starts_note) == (NOW + timedelta(minutes=5), "At its key's rate.")
+    both = replace(minutely, limits=replace(limits, rate=1, rate_seconds=60), tokens=0.0)
+    assert explain(both).starts_at == NOW + timedelta(minutes=8)
+    assert explain(both).starts_note == "At the queue's rate."
+    fresh = replace(minutely, key_tokens=2.0, pace=100.0)
+    assert explain(fresh).starts_at == NOW + timedelta(minutes=3), "no faster, at whatever pace"
+
+
 @pytest.mark.parametrize(
     "facts",
     [
