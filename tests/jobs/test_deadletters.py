@@ -39,6 +39,9 @@ def test_a_preview_changes_nothing_and_the_confirmation_acts_on_exactly_that_set
     later = dead(1, fingerprint="a")
     done = confirm(run)
     assert (done.state, done.done, done.refused) == ("finished", 3, 0)
+    assert done.confirmed_at is not None
+    assert done.finished_at is not None
+    assert done.created_at <= done.confirmed_at <= done.finished_at
     assert [state_of(job) for job in [*ids, *later]] == ["available", "available", "available", "dead"]
     consistent()
 
