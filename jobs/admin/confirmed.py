@@ -225,7 +225,8 @@ def _report(request: HttpRequest, act: Act, result: ActionResult | str) -> None:
     sees = request.user.has_perm("jobs.view_deadletterrun")
     if result.done and run is not None and sees and act.name != "undo":
         way = way_to(request.user, DeadLetterRun, run, "take it back")
-        messages.info(request, format_html("You can {}, until it has started.", way))
+        until = "as long as it is kept" if act.name == "discard" else "until it has started"
+        messages.info(request, format_html("You can {}, {}.", way, until))
     if result.requested:
         messages.info(request, f"{act.label}: asked the worker of {_named(result.requested)}.")
     if result.refused:

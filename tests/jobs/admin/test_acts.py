@@ -52,6 +52,16 @@ def test_a_dead_letter_needs_a_reason(world: World, as_operator: Client) -> None
     assert DeadLetter.objects.filter(pk=world.dead).exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "until"), [("replay", "until it has started"), ("discard", "as long as it is kept")]
+)
+def test_what_can_be_taken_back_says_until_when(
+    world: World, as_operator: Client, name: str, until: str
+) -> None:
+    told = said(act(as_operator, "deadletter", name, world.dead, attempts="1"))
+    assert f"take it back</a>, {until}." in told
+
+
 def test_replay_is_done_and_recorded_with_who_and_why(world: World, as_operator: Client) -> None:
     answer = act(as_operator, "deadletter", "replay", world.dead, reason="fixed the file", attempts="4")
     assert answer.status_code == 302
