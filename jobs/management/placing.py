@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 from jobs import explanation
 from jobs.display import exact
 from jobs.errors import InvalidSubmission, NotFound
+from jobs.management.plain import json_text
 from jobs.management.reading import whole_id
 from jobs.models import Queue
 from jobs.queue_steering import SETTINGS
@@ -84,14 +84,14 @@ def told(queue: Queue, *, as_json: bool) -> str:
     """A queue's settings."""
     found = {name: getattr(queue, name) for name in ("name", *SETTINGS)}
     if as_json:
-        return json.dumps(found, ensure_ascii=False)
+        return json_text(found)
     return "\n".join(f"{name}: {_NONE if value is None else value}" for name, value in found.items())
 
 
 def told_kind(options: dict[str, Any], done: str) -> str:
     """A kind that was paused or resumed."""
     if options["json"]:
-        return json.dumps({"kind": options["kind"], "paused": done == "paused"})
+        return json_text({"kind": options["kind"], "paused": done == "paused"})
     return f'kind "{options["kind"]}" {done}'
 
 
@@ -99,7 +99,7 @@ def explain(job_id: int, *, as_json: bool) -> str:
     """Why a job is not running. Raises NotFound."""
     found = explanation.explained(job_id)
     if as_json:
-        return json.dumps({"id": job_id, **asdict(found)}, default=str, ensure_ascii=False)
+        return json_text({"id": job_id, **asdict(found)})
     lines = [f"job {job_id} is {found.state}"]
     for reason in found.reasons:
         until = f" Until {exact(reason.until)}." if reason.until else ""

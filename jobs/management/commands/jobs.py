@@ -6,7 +6,6 @@ A thin face over `submit`, `control`, `steering` and `queries`, which decide eve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from jobs import control, queries, rearranging, releasing, steering
 from jobs.control import ActionResult, Actor
 from jobs.errors import ActionRefused, ConfigurationError, InvalidSubmission, NotFound
 from jobs.management import placing, reading, tables
+from jobs.management.plain import json_text
 from jobs.models import Job
 from jobs.registry import registry
 from jobs.states import State
@@ -247,7 +247,7 @@ class Command(BaseCommand):
             self.stdout.write(f'queue "{queue.name}" {"paused" if queue.paused_at else "resumed"}')
 
     def _dump(self, value: Any) -> None:
-        self.stdout.write(json.dumps(value, default=str, ensure_ascii=False))
+        self.stdout.write(json_text(value))
 
 
 def _with_json(parser: CommandParser) -> None:

@@ -24,6 +24,8 @@ __all__ = ["Command"]
 
 MAX_CONCURRENCY = 1000
 MAX_PROCESSES = 64
+MAX_NAME = 190
+"""What the table takes, less the number that each of several processes adds."""
 LEAVE_SECONDS = 3.0
 
 
@@ -48,24 +50,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="Shown in the list of workers; default: host and pid.")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        try:
-            reading.refuse_other_than_utf8(options)
-        except InvalidSubmission as error:
-            raise CommandError(str(error), returncode=2) from None
-        queues = [word.strip() for word in options["queues"].split(",") if word.strip()]
-        if options["queues"].strip() and not queues:
-            raise CommandError(f'--queues "{options["queues"]}" names no queue.', returncode=2)
-        for queue in queues:
-            if not NAME.match(queue):
-                raise CommandError(f'"{queue}" is no name of a queue.', returncode=2)
-        if options["strict"] and not queues:
-            raise CommandError("--strict needs --queues, which says in what order.", returncode=2)
-        _within("--concurrency", options["concurrency"], MAX_CONCURRENCY)
-        _within("--processes", options["processes"], MAX_PROCESSES)
-        try:
-            conf.get()
-        except ConfigurationError as error:
-            raise CommandError(str(error), returncode=2) from None
+        queues = _checked(options)
         # What Django opened while starting must not be shared by forked processes.
         connections.close_all()
 
@@ -112,6 +97,33 @@ def _leave(code: int) -> NoReturn:
     patience.daemon = True
     patience.start()
     sys.exit(code)
+
+
+def _checked(options: dict[str, Any]) -> list[str]:
+    """The queues. Raises CommandError, before anything is started."""
+    try:
+        reading.refuse_other_than_utf8(options)
+        conf.get()
+    except (InvalidSubmission, ConfigurationError) as error:
+        raise CommandError(str(error), returncode=2) from None
+    queues = _queues(options["queues"])
+    if options["strict"] and not queues:
+        raise CommandError("--strict needs --queues, which says in what order.", returncode=2)
+    if len(options["name"]) > MAX_NAME:
+        raise CommandError(f"--name has more than {MAX_NAME} characters.", returncode=2)
+    _within("--concurrency", options["concurrency"], MAX_CONCURRENCY)
+    _within("--processes", options["processes"], MAX_PROCESSES)
+    return queues
+
+
+def _queues(named: str) -> list[str]:
+    queues = [word.strip() for word in named.split(",") if word.strip()]
+    if named.strip() and not queues:
+        raise CommandError(f'--queues "{named}" names no queue.', returncode=2)
+    for queue in queues:
+        if not NAME.match(queue):
+            raise CommandError(f'"{queue}" is no name of a queue.', returncode=2)
+    return queues
 
 
 def _within(what: str, value: int, high: int) -> None:

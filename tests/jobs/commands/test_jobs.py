@@ -276,6 +276,9 @@ def test_a_queue_is_paused_and_resumed_once() -> None:
     assert Queue.objects.get().paused_at is not None
     assert refused(1, "pause", "mail") == 'The queue "mail" is already paused.'
     assert json.loads(jobs("resume", "mail", "--json")) == {"name": "mail", "paused_at": None}
+    again = json.loads(jobs("pause", "mail", "--json"))["paused_at"]
+    assert again == Queue.objects.get().paused_at.isoformat()  # type: ignore[union-attr]
+    jobs("resume", "mail")
     with pytest.raises(Exception, match="not paused"):
         steering.resume_queue(Actor(), "mail")
 

@@ -18,6 +18,7 @@ from jobs.models import WorkerProcess
         (["--strict"], "--strict needs --queues"),
         (["--concurrency", "0"], "--concurrency"),
         (["--processes", "65"], "--processes"),
+        (["--name", "x" * 191], "--name has more than 190 characters"),
         (["--name", "\udcff"], "name: is not UTF-8"),
         (["--queues", "\udcff"], "queues: is not UTF-8"),
     ],
